@@ -1,0 +1,151 @@
+# Relevo's build: plain make, no configure step.
+#
+#   make            build/relevo                     make asan / tsan   sanitizer builds, tested
+#   make run        a relay with everything embedded make tidy          our lint
+#   make test       all tests, one summary line      make bench         against Postfix
+#   make install    below $(DESTDIR)$(prefix)        make deps          what a fresh Debian lacks
+#   make fuzz       every fuzz target, SECONDS each  make reference     docs made from the tables
+#   make valgrind   tasks and loop under valgrind
+#
+# Variables: V=1 shows the commands  CC=gcc|clang  O=folder for what is built  SAN=address,undefined|thread  TASKS=switch|ucontext|threads
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+O ?= build
+prefix ?= /usr/local
+SAN ?=
+TASKS ?= switch
+SECONDS ?= 30
+V ?=
+QUIET := $(if $(V),,@)
+
+# The ladder: a folder may use those before it (tools/tidy checks the includes, the linker the rest).
+LADDER := base net dns smtp mail config report spool policy filter schedule bounce receive deliver \
+	cluster control web tool run
+FOLDERS := $(foreach f,$(LADDER),$(if $(wildcard src/$f/*.c),$f))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+	-Wimplicit-fallthrough -Werror
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero
+DEFINES := -D_GNU_SOURCE -DTASKS_$(TASKS)
+OPTIMISE := -O2 -g
+ifeq ($(SAN),)
+WARNINGS += -Wframe-larger-than=1024
+DEFINES += -D_FORTIFY_SOURCE=2
+else
+OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+endif
+ifneq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-gnu-variable-sized-type-not-at-end
+ifneq ($(shell $(CC) -dumpversion | cut -d. -f1),$(filter 16 17 18 19 20 21 22,$(shell $(CC) -dumpversion | cut -d. -f1)))
+HARDENING += -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
+endif
+endif
+CFLAGS := -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(CFLAGS_EXTRA)
+CPPFLAGS := $(DEFINES) -Isrc -include base/banned.h -MMD -MP
+LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -pthread $(if $(SAN),-fsanitize=$(SAN))
+LDLIBS := -lm
+
+sources = $(wildcard src/$1/*.c src/$1/*.S)
+objects = $(patsubst src/%,$O/obj/%.o,$(call sources,$1))
+archives := $(foreach f,$(FOLDERS),$O/lib$f.a)
+# What folder $1's tests link: its archive and those before it on the ladder, last first.
+reverse = $(if $1,$(call reverse,$(wordlist 2,$(words $1),$1)) $(firstword $1))
+upto = $(if $2,$(firstword $2) $(if $(filter-out $1,$(firstword $2)),$(call upto,$1,$(wordlist 2,$(words $2),$2))))
+archives_of = $(foreach f,$(call reverse,$(call upto,$1,$(FOLDERS))),$O/lib$f.a)
+
+all: $O/relevo
+
+archives: $(archives)
+
+$O/relevo: $O/obj/main.c.o $(archives)
+	@echo "  link $@"
+	$(QUIET)$(CC) $(LDFLAGS) -o $@ $< $(foreach f,$(call reverse,$(FOLDERS)),$O/lib$f.a) $(LDLIBS)
+
+$O/obj/%.c.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	@echo "  cc   $<"
+	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$O/obj/%.S.o: src/%.S Makefile
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) $(DEFINES) -Isrc -MMD -MP -g -c -o $@ $<
+
+define archive_rule
+$O/lib$1.a: $(call objects,$1)
+	$(QUIET)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call archive_rule,$f)))
+
+# ---- tests: tests/unit/FOLDER/NAME.c becomes $O/unit/FOLDER/NAME
+UNIT_SOURCES := $(foreach f,$(FOLDERS),$(wildcard tests/unit/$f/*.c))
+UNITS := $(patsubst tests/unit/%.c,$O/unit/%,$(UNIT_SOURCES))
+define unit_rule
+$O/unit/$1/%: tests/unit/$1/%.c $(call archives_of,$1)
+	@mkdir -p $$(@D)
+	@echo "  test $$@"
+	$$(QUIET)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -Wno-missing-prototypes -Wno-frame-larger-than -Itests -MF $$@.d $$(LDFLAGS) -o $$@ $$< $(call archives_of,$1) -lcmocka $$(LDLIBS)
+endef
+$(foreach f,$(FOLDERS),$(eval $(call unit_rule,$f)))
+
+units: $(UNITS)
+
+test: deps
+	+tests/run --jobs 2
+
+run: deps
+	+$(MAKE) --no-print-directory all
+	$O/relevo demo
+
+asan: deps
+	+tests/run --only unit,e2e --build build/asan --make SAN=address,undefined
+
+tsan: deps
+	+tests/run --only unit,e2e --build build/tsan --make CC=clang --make SAN=thread
+
+valgrind: deps units
+	for t in $O/unit/net/*; do [ ! -x $$t ] || valgrind -q --error-exitcode=9 --trace-children=no $$t || exit 1; done
+
+# ---- fuzzing: tests/fuzz/NAME.c becomes $O/fuzz/NAME (clang's libFuzzer); the code once more, for it
+FUZZERS := $(patsubst tests/fuzz/%.c,$O/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZ_MAKE = $(MAKE) --no-print-directory CC=clang O=$O/fuzz-code SAN=fuzzer-no-link,address,undefined
+
+fuzz-code:
+	+$(FUZZ_MAKE) archives
+
+$O/fuzz/%: tests/fuzz/%.c fuzz-code
+	@mkdir -p $(@D)
+	$(QUIET)clang $(DEFINES) -Isrc -Itests -include base/banned.h -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -pthread -o $@ $< $(foreach f,$(call reverse,$(FOLDERS)),$O/fuzz-code/lib$f.a) $(LDLIBS)
+
+fuzzers: $(FUZZERS)
+
+fuzz: deps fuzzers
+	tests/run --only fuzz --seconds $(SECONDS)
+
+tidy:
+	tools/tidy
+
+reference: $O/relevo
+	$O/relevo reference settings >docs/reference/configuration.md
+	$O/relevo reference events >docs/reference/log.md
+
+bench: deps all
+	bench/run
+
+deps:
+	@tools/deps
+
+install: all
+	install -D -m 0755 $O/relevo $(DESTDIR)$(prefix)/sbin/relevo
+	install -D -m 0644 docs/relevo.conf $(DESTDIR)/etc/relevo/relevo.conf.example
+	install -D -m 0644 tools/relevo.service $(DESTDIR)/lib/systemd/system/relevo.service
+	[ -e $(DESTDIR)/etc/relevo/relevo.conf ] || install -m 0644 docs/relevo.conf $(DESTDIR)/etc/relevo/relevo.conf
+
+clean:
+	rm -rf build
+
+-include $(shell find $O -name '*.d' 2>/dev/null)
+
+.PHONY: fuzz-code archives valgrind all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean
