@@ -1,0 +1,379 @@
+/*
+ * check - what can be judged only when everything was read: names, open relays, rules that never
+ * fit.
+ *
+ * The open-relay check (promise D6): a rule that takes mail to anywhere must be bound to something
+ * that a stranger cannot choose. `from any` is not; a sender's address is not (everyone writes what
+ * they like there); networks are, if they are few: less than a /8 of IPv4 and a /16 of IPv6, each
+ * rule for itself and all such rules together, so that the Internet cannot be let in by halves. The
+ * word dangerously-open says that it is meant.
+ */
+#include "config/coverage.h"
+#include "config/load.h"
+
+#include <unistd.h>
+
+/* ---- names */
+
+static const struct table *find_table(struct load *l, const struct word *name)
+{
+	struct choices choices = { .n = 0 };
+
+	for (unsigned i = 0; i < l->tables.n; i++) {
+		const struct table *t = l->tables.p[i];
+
+		if (!table_name(t).n)
+			continue;
+		if (str_eq(table_name(t), name->text))
+			return t;
+		choices_add(&choices, table_name(t));
+	}
+	diag_unknown(&l->diag, &name->place, "unknown table", name->text, &choices);
+	return NULL;
+}
+
+static void add_routes(struct choices *choices, const struct vector *routes)
+{
+	for (unsigned i = 0; i < routes->n; i++)
+		choices_add(choices, ((const struct route *)routes->p[i])->name);
+}
+
+static const struct route *find_route(struct load *l, const struct word *name)
+{
+	struct choices choices = { .n = 0 };
+	const struct route *route;
+
+	if (word_is(name, "mx")) {
+		diag_error(&l->diag, &name->place, "this version does not deliver by MX yet; "
+			   "name a route with hosts instead of mx");
+		return NULL;
+	}
+
+	for (unsigned i = 0; i < l->routes.n; i++) {
+		route = l->routes.p[i];
+		if (str_eq(route->name, name->text))
+			return route;
+	}
+	if (str_search(name->text, STR("://")) >= 0) {
+		route = config_route_parse(&l->c->arena, name->text);
+		if (!route)
+			diag_error(&l->diag, &name->place,
+				   "\"%.*s\" is not a route; expected one such as "
+				   "smtp://mail.example.net:25 or lmtp://10.0.0.5:24",
+				   DIAG_WORD(name->text));
+		else
+			vector_add(&l->routes, (void *)(uintptr_t)route);
+		return route;
+	}
+	add_routes(&choices, &l->routes);
+	diag_unknown(&l->diag, &name->place, "unknown route", name->text, &choices);
+	return NULL;
+}
+
+static void resolve(struct load *l, struct rule_draft *draft)
+{
+	struct rule *rule = &draft->rule;
+
+	if (draft->who_table.text.n)
+		rule->who_table = find_table(l, &draft->who_table);
+	if (draft->sender_table.text.n)
+		rule->sender.table = find_table(l, &draft->sender_table);
+	if (draft->recipient_table.text.n)
+		rule->recipient.table = find_table(l, &draft->recipient_table);
+	if (rule->accept)
+		rule->route = find_route(l, &draft->route);
+}
+
+/* ---- single rules */
+
+static unsigned addresses_in(const struct table *t, bool domains_only)
+{
+	unsigned n = table_count_kind(t, ENTRY_DOMAIN) + table_count_kind(t, ENTRY_BELOW);
+
+	return domains_only ? n : n + table_count_kind(t, ENTRY_ADDRESS);
+}
+
+static void warn_empty(struct load *l, const struct word *name, const char *what)
+{
+	diag_warn(&l->diag, &name->place, "table %.*s holds no %s: the rule never fits",
+		  DIAG_WORD(name->text), what);
+}
+
+static void check_tables(struct load *l, const struct rule_draft *draft)
+{
+	const struct rule *rule = &draft->rule;
+
+	if (rule->who == WHO_TABLE && rule->who_table &&
+	    !table_count_kind(rule->who_table, ENTRY_NETWORK))
+		warn_empty(l, &draft->who_table, "networks");
+	if (rule->sender.kind == MATCH_TABLE && rule->sender.table &&
+	    !addresses_in(rule->sender.table, false))
+		warn_empty(l, &draft->sender_table, "addresses or domains");
+	if (rule->recipient.kind == MATCH_TABLE && rule->recipient.table &&
+	    !addresses_in(rule->recipient.table, false))
+		warn_empty(l, &draft->recipient_table, "addresses or domains");
+	if (rule->recipient.kind == MATCH_DOMAIN_TABLE && rule->recipient.table &&
+	    !addresses_in(rule->recipient.table, true))
+		warn_empty(l, &draft->recipient_table, "domains");
+}
+
+/* Whom a stranger cannot be: local, or networks that are few enough. */
+static bool is_bound(const struct rule *rule)
+{
+	struct coverage coverage = { 0 };
+	bool wide;
+
+	if (rule->who == WHO_ANY)
+		return false;
+	if (!rule->who_table)
+		return true;
+	coverage_add_table(&coverage, rule->who_table);
+	wide = coverage_is_wide(&coverage);
+	coverage_done(&coverage);
+	return !wide;
+}
+
+static void check_top_level(struct load *l, const struct rule *rule)
+{
+	struct str wide = rule->recipient.table ? table_wide(rule->recipient.table) : STR_NONE;
+
+	if (wide.n && rule->accept && !is_bound(rule))
+		diag_warn(&l->diag, &rule->place,
+			  "this rule relays for strangers to every name below \".%.*s\"",
+			  DIAG_WORD(wide));
+}
+
+static bool takes_everything(const struct rule *rule)
+{
+	return rule->who == WHO_ANY && rule->sender.kind == MATCH_ANY &&
+	       rule->recipient.kind == MATCH_ANY;
+}
+
+/* ---- all rules together */
+
+#define LESS_THAN \
+	"networks that cover less than a /8 of IPv4 and a /16 of IPv6 (private ones do not count)"
+
+/* True: the rule is one that may take mail to anywhere and is bound by its networks alone. */
+static bool check_open(struct load *l, const struct rule *rule)
+{
+	if (!rule->accept)
+		return false;
+	if (rule->recipient.kind != MATCH_ANY || rule->who == WHO_LOCAL) {
+		if (rule->dangerously_open)
+			diag_warn(&l->diag, &rule->place, "dangerously-open is not needed here");
+		return false;
+	}
+	/* not counted with the others: two that are too much together can both say it */
+	if (rule->dangerously_open) {
+		diag_warn(&l->diag, &rule->place,
+			  is_bound(rule)
+				  ? "this rule is left out of the open-relay check"
+				  : "open relay: this rule takes mail from strangers to anywhere");
+		return false;
+	}
+	if (is_bound(rule))
+		return true;
+	if (rule->who == WHO_ANY)
+		diag_error(&l->diag, &rule->place,
+			   "open relay: this rule takes mail from anyone to anywhere%s; "
+			   "bind it to local or to " LESS_THAN,
+			   rule->sender.kind == MATCH_ANY
+				   ? ""
+				   : " (a sender can be forged and does not count)");
+	else
+		diag_error(&l->diag, &rule->place,
+			   "open relay: the networks of this rule are too many for mail to "
+			   "anywhere; bind it to " LESS_THAN);
+	return false;
+}
+
+static bool seen_table(const struct vector *seen, const struct table *t)
+{
+	for (unsigned i = 0; i < seen->n; i++)
+		if (seen->p[i] == t)
+			return true;
+	return false;
+}
+
+/*
+ * Each rule for itself, then all that passed together. The sum is asked once at the end, not after
+ * each rule, so that many rules over large tables cost no more than their tables.
+ */
+static void check_relaying(struct load *l)
+{
+	struct coverage together = { 0 };
+	struct vector seen = { 0 };
+	const struct rule *last = NULL;
+
+	for (unsigned i = 0; i < l->rules.n; i++) {
+		const struct rule *rule = l->rules.p[i];
+
+		if (!check_open(l, rule) || !rule->who_table)
+			continue;
+		last = rule;
+		if (seen_table(&seen, rule->who_table))
+			continue;
+		vector_add(&seen, (void *)(uintptr_t)rule->who_table);
+		coverage_add_table(&together, rule->who_table);
+	}
+	if (last && coverage_is_wide(&together))
+		diag_error(&l->diag, &last->place,
+			   "open relay: this rule and those before it together take mail to "
+			   "anywhere from too many networks; bind them to " LESS_THAN);
+	coverage_done(&together);
+	vector_done(&seen);
+}
+
+static void check_order(struct load *l)
+{
+	const struct rule *all = NULL;
+
+	for (unsigned i = 0; i < l->rules.n; i++) {
+		const struct rule *rule = l->rules.p[i];
+
+		if (all)
+			diag_warn(&l->diag, &rule->place,
+				  "this rule is never reached: the one in %s:%u takes everything",
+				  all->place.file, all->place.line);
+		else if (takes_everything(rule))
+			all = rule;
+	}
+}
+
+static void check_rules(struct load *l)
+{
+	bool accepts = false, accepts_any = false;
+
+	for (unsigned i = 0; i < l->rules.n; i++) {
+		struct rule_draft *draft = l->rules.p[i];
+
+		resolve(l, draft);
+		check_tables(l, draft);
+		check_top_level(l, &draft->rule);
+		accepts |= draft->rule.accept;
+		accepts_any |= draft->rule.accept && draft->rule.who == WHO_ANY;
+	}
+	check_relaying(l);
+	check_order(l);
+	if (!accepts && !l->diag.errors)
+		diag_warn(&l->diag, &(struct config_place){ .file = l->options->path },
+			  "no rule accepts mail: everything is refused");
+	if (accepts_any && !l->postmaster_place.line)
+		diag_warn(&l->diag, &(struct config_place){ .file = l->options->path },
+			  "mail is taken from anyone, but no postmaster is named (RFC 5321 4.5.1)");
+}
+
+/* ---- the host name */
+
+static bool listens_on_loopback_only(const struct load *l)
+{
+	struct network loopback4 = { .ip = { 4, { 127 } }, .prefix = 8 };
+
+	for (unsigned i = 0; i < l->listens.n; i++) {
+		const struct ip *ip = &((const struct config_listen *)l->listens.p[i])->endpoint.ip;
+		bool is_one = ip->family == 6 && ip->bytes[15] == 1;
+
+		for (unsigned j = 0; is_one && j < 15; j++)
+			is_one = !ip->bytes[j];
+		if (!is_one && !network_has(&loopback4, ip))
+			return false;
+	}
+	return true;
+}
+
+static void ask_system(struct load *l)
+{
+	char name[256] = "";
+
+	if (l->options->host_name)
+		str_copy(name, sizeof(name), str_of(l->options->host_name));
+	else if (gethostname(name, sizeof(name) - 1) < 0)
+		name[0] = 0;
+	l->c->hostname = arena_str(&l->c->arena, str_of(name));
+	l->hostname_place = (struct config_place){ .file = l->options->path };
+}
+
+static void check_hostname(struct load *l)
+{
+	bool written = l->hostname_place.line;
+	struct str name;
+
+	if (!written)
+		ask_system(l);
+	name = l->c->hostname;
+	/* or an error was reported at the statement */
+	if (str_find(name, '.') >= 0 || (written && !name.n))
+		return;
+	if (!name.n)
+		name = l->c->hostname = STR("localhost");
+	if (listens_on_loopback_only(l) && domain_is_valid(name, false))
+		diag_warn(&l->diag, &l->hostname_place,
+			  "the host name \"%.*s\" has no dot; other servers will not like it: "
+			  "set it with hostname NAME",
+			  DIAG_WORD(name));
+	else
+		diag_error(&l->diag, &l->hostname_place,
+			   "the host name \"%.*s\" has no dot; set it with hostname NAME, "
+			   "as in: hostname relay.example.net",
+			   DIAG_WORD(name));
+}
+
+/* ---- putting it together */
+
+static int compare_routes(const void *a, const void *b)
+{
+	return str_cmp((*(const struct route *const *)a)->name,
+		       (*(const struct route *const *)b)->name);
+}
+
+static void freeze_routes(struct load *l)
+{
+	const struct route **routes =
+		arena_alloc(&l->c->arena, size_mul(l->routes.n, sizeof(*routes)));
+
+	for (unsigned i = 0; i < l->routes.n; i++)
+		routes[i] = l->routes.p[i];
+	if (l->routes.n)
+		qsort(routes, l->routes.n, sizeof(*routes), compare_routes);
+	l->c->routes = routes;
+	l->c->routes_n = l->routes.n;
+}
+
+static void freeze(struct load *l)
+{
+	struct config *c = l->c;
+	struct config_listen *listens =
+		arena_alloc(&c->arena, size_mul(l->listens.n, sizeof(*listens)));
+	struct rule *rules = arena_alloc(&c->arena, size_mul(l->rules.n, sizeof(*rules)));
+	struct transcript_rule *transcripts =
+		arena_alloc(&c->arena, size_mul(l->transcripts.n, sizeof(*transcripts)));
+
+	for (unsigned i = 0; i < l->listens.n; i++)
+		listens[i] = *(const struct config_listen *)l->listens.p[i];
+	for (unsigned i = 0; i < l->rules.n; i++)
+		rules[i] = ((const struct rule_draft *)l->rules.p[i])->rule;
+	for (unsigned i = 0; i < l->transcripts.n; i++)
+		transcripts[i] = *(const struct transcript_rule *)l->transcripts.p[i];
+	c->listens = listens;
+	c->listens_n = l->listens.n;
+	c->rules = rules;
+	c->rules_n = l->rules.n;
+	c->log.transcripts = transcripts;
+	c->log.transcripts_n = l->transcripts.n;
+	freeze_routes(l);
+}
+
+void check_all(struct load *l)
+{
+	const struct config_place whole = { .file = l->options->path };
+
+	check_hostname(l);
+	check_rules(l);
+	if (l->postmaster_route.text.n)
+		l->c->postmaster_route = find_route(l, &l->postmaster_route);
+	if (!l->listens.n && !l->diag.errors)
+		diag_warn(&l->diag, &whole,
+			  "no listen statement: nothing is received over the network");
+	freeze(l);
+}

@@ -1,0 +1,352 @@
+/*
+ * reference - writes docs/reference/configuration.md: prose from here, statements from the table
+ * of settings.
+ *
+ * A statement's section is its row, so what the page says of defaults and bounds is what the
+ * parser does. Code that is fenced as `relevo` is complete enough to load, and a test loads all
+ * of it; `text` is anything else.
+ */
+#include "config/load.h"
+
+static const char introduction[] =
+"# Configuration\n"
+"\n"
+"Relevo is told what to do by one text file, `/etc/relevo/relevo.conf` unless `-c FILE` says\n"
+"otherwise. This page is made from the table of settings that the program itself reads its\n"
+"files by (`relevo reference settings`).\n"
+"\n"
+"The smallest useful relay: the machines of the office send through a provider.\n"
+"\n"
+"```relevo\n"
+"version 1\n"
+"hostname relay.office.example\n"
+"\n"
+"listen 0.0.0.0:25\n"
+"\n"
+"route provider {\n"
+"\thost smtp.provider.example:587\n"
+"\thost smtp2.provider.example:587 { backup }\n"
+"}\n"
+"\n"
+"accept from 10.0.0.0/8 192.168.0.0/16 to any via provider\n"
+"accept from local to any via provider\n"
+"```\n"
+"\n"
+"`relevo check -c FILE` reads a configuration without using it and reports everything that is\n"
+"wrong with it in one run;\n"
+"`relevo explain -c FILE --client 10.1.2.3 --from a@office.example --to b@example.org` says\n"
+"which rule decides about a message, and where it would go.\n"
+"\n";
+
+static const char language[] =
+"## The language\n"
+"\n"
+"A configuration is a list of statements, one on a line.\n"
+"\n"
+"* A **word** is bare (`relay.example.net`) or quoted (`\"two words\"`). A bare word has no\n"
+"  space, quote, brace or semicolon. In a quoted word, `\\\"` is a quote and `\\\\` a\n"
+"  backslash; it ends on its line. A quoted word is never a keyword.\n"
+"* `#` starts a **comment** where a word could start; inside a word it is a letter like any\n"
+"  other.\n"
+"* A **statement** is words up to the end of the line.\n"
+"* Some statements have a **block** of statements of their own, in braces. The `{` is the\n"
+"  last thing on the statement's line, or the whole block is on that line. Inside a block,\n"
+"  `;` ends a statement as the end of the line does.\n"
+"* The block of a `table` holds **entries** instead, one or more on a line.\n"
+"\n"
+"```relevo\n"
+"route provider {                 # a block on lines of its own\n"
+"\thost smtp.provider.example:587\n"
+"\tidle 10s; connections 5  # two statements on one line\n"
+"}\n"
+"queue { warn_after 4h; give_up_after 5d }\n"
+"```\n"
+"\n"
+"| kind | how it is written |\n"
+"| --- | --- |\n"
+"| COUNT | `1000` |\n"
+"| SIZE | octets, or with `K`, `M`, `G`: powers of 1024, so `64K` is 65,536 |\n"
+"| TIME | a number and a unit: `s` seconds, `m` minutes, `h` hours, `d` days, `w` weeks; `90s`, "
+"`4h` |\n"
+"| RATE | an amount per `s`, `min`, `h` or `day`: `100/s`, `10K/min` |\n"
+"| ADDRESS | `10.0.0.5`, `2001:db8::5`, with a port `10.0.0.5:25`, `[2001:db8::5]:25` |\n"
+"| NETWORK | `10.0.0.0/8`, `2001:db8::/32`, or one address; no bits may be set behind the prefix "
+"|\n"
+"| FILE, FOLDER | a path; one that does not begin with `/` starts at the folder of the file that "
+"names it |\n"
+"\n"
+"The order of statements matters in two places only: `version` comes first, and among rules\n"
+"the first that fits decides. A name may be used above the line that defines it.\n"
+"\n"
+"The limits: 16 MiB for a file (64 MiB for a file of table entries), 1000 words in a\n"
+"statement, 1000 octets in a word, 1000 included files. Text is UTF-8.\n"
+"\n"
+"### Messages\n"
+"\n"
+"Errors and warnings name the file, the line and the column (in octets, from 1), what was\n"
+"expected there, and often what was meant. One error makes the whole configuration unusable;\n"
+"a warning does not.\n"
+"\n"
+"```text\n"
+"relevo.conf:7:2: error: unknown statement in a route block: \"conections\"; expected one of "
+"host, protocol, give_up_after, connect_timeout, timeout, idle, connections, messages; did you "
+"mean \"connections\"?\n"
+"```\n"
+"\n";
+
+static const char rules[] =
+"## Rules\n"
+"\n"
+"Rules say who may send mail to whom through this relay. For every recipient they are read\n"
+"from top to bottom, and the first one that fits decides. Behind the last rule everything is\n"
+"refused with `550 5.7.1`: a relay without rules relays nothing.\n"
+"\n"
+"```text\n"
+"accept from WHO [sender WHOSE] to WHOM via ROUTE [dangerously-open]\n"
+"reject from WHO [sender WHOSE] to WHOM [\"TEXT\"]\n"
+"```\n"
+"\n"
+"**WHO** is the client, by its address alone. What it calls itself in HELO, and what name its\n"
+"address has in the DNS, do not count.\n"
+"\n"
+"| WHO | fits |\n"
+"| --- | --- |\n"
+"| `any` | everyone |\n"
+"| `local` | this machine: 127.0.0.0/8, ::1, and what comes in through the control socket |\n"
+"| `NETWORK ...` | clients in one of these networks |\n"
+"| `table NAME` | clients in one of the networks of a table |\n"
+"\n"
+"An IPv4 client that arrives over IPv6 (`::ffff:192.0.2.1`) is an IPv4 client.\n"
+"\n"
+"**WHOSE** narrows a rule to some senders: addresses, domains, `.domains` (every name below),\n"
+"or `table NAME`. The empty sender of bounces is in none of them. Remember that everyone can\n"
+"write any sender.\n"
+"\n"
+"**WHOM** is the recipient.\n"
+"\n"
+"| WHOM | fits |\n"
+"| --- | --- |\n"
+"| `any` | every recipient |\n"
+"| `domain D ...` | recipients in these domains; `.example.org` means every name below "
+"example.org, but not itself |\n"
+"| `address A ...` | these recipients |\n"
+"| `domain table NAME` | recipients in the domains of a table |\n"
+"| `table NAME` | recipients who are in a table, by address or by domain |\n"
+"\n"
+"Addresses and domains are compared without case. `user%other.example@example.org` is an\n"
+"address at example.org and nothing else: the relay looks for no second address inside the\n"
+"first.\n"
+"\n"
+"**ROUTE** is the name of a `route` block, or a server written out:\n"
+"`smtp://mail.example.net:25`, `lmtp://10.0.0.5`.\n"
+"\n"
+"A backup server for some domains, which also sends for its own people:\n"
+"\n"
+"```relevo\n"
+"listen 0.0.0.0:25\n"
+"listen [::]:25\n"
+"\n"
+"route branch {\n"
+"\thost 10.0.0.5\n"
+"\thost 10.0.0.6 { backup }\n"
+"\tgive_up_after 14d\n"
+"}\n"
+"\n"
+"table partners {\n"
+"\texample.org .example.org\n"
+"\texample.com\n"
+"}\n"
+"\n"
+"postmaster admin@example.org via branch\n"
+"\n"
+"reject from any to address former@example.org \"this person has left\"\n"
+"accept from any to domain table partners via branch\n"
+"accept from 10.0.0.0/24 sender table partners to any via provider\n"
+"reject from any to any \"we do not relay to there\"\n"
+"```\n"
+"\n"
+"Mail for one domain into a mail store, for all others to a smarthost written out:\n"
+"\n"
+"```relevo\n"
+"accept from local to domain example.net via lmtp://127.0.0.1:24\n"
+"accept from local to any via smtp://smtp.provider.example:587\n"
+"```\n"
+"\n"
+"`<postmaster>` without a domain is taken from this machine and from whomever a rule takes\n"
+"any mail from; see [postmaster](#postmaster).\n"
+"\n"
+"### Open relays\n"
+"\n"
+"A relay that takes mail from strangers to anywhere is found by spammers within hours, and\n"
+"its address is worthless for months. So a rule `to any` must be bound to clients that a\n"
+"stranger cannot be:\n"
+"\n"
+"* `local`, or\n"
+"* networks that cover less than a /8 of IPv4 (16,777,216 addresses) and less than a /16 of\n"
+"  IPv6; each rule for itself, and all such rules together, whether the networks stand in\n"
+"  rules, tables or included files. Overlaps count once. Private networks (10.0.0.0/8,\n"
+"  172.16.0.0/12, 192.168.0.0/16, fc00::/7, loopback and link-local) do not count: nobody\n"
+"  comes from there but those inside.\n"
+"\n"
+"A `sender` does not bind a rule, because it can be forged. Everything else is an error:\n"
+"\n"
+"```text\n"
+"relevo.conf:9:1: error: open relay: this rule takes mail from anyone to anywhere; bind it to "
+"local or to networks ...\n"
+"```\n"
+"\n"
+"Who really means it - for a test behind a firewall, say - ends the rule with\n"
+"`dangerously-open`. It is then a warning, at every start and every check.\n"
+"\n"
+"```relevo\n"
+"accept from any to any via provider dangerously-open\n"
+"```\n"
+"\n";
+
+static const char tables[] =
+"## Tables\n"
+"\n"
+"A table is a set that rules refer to by its name. Its entries stand in a block, or in a file\n"
+"of their own, with the same words and comments and one or more entries on a line. A lookup\n"
+"takes the same time for ten entries and for a million.\n"
+"\n"
+"| entry | is |\n"
+"| --- | --- |\n"
+"| `user@example.org` | an address; a local part in quotes makes a quoted word: `\"\\\"two "
+"words\\\"@example.org\"` |\n"
+"| `example.org` | a domain: everyone in it, but not in the names below it |\n"
+"| `.example.org` | every name below it, but not itself |\n"
+"| `[192.0.2.1]` | an address literal as a domain |\n"
+"| `192.0.2.0/24`, `2001:db8::1` | a network, or the address of a client |\n"
+"\n"
+"```relevo\n"
+"table partners {\n"
+"\texample.org .example.org\n"
+"\tinfo@example.com            # one address of a domain\n"
+"}\n"
+"table offices {\n"
+"\t192.0.2.0/26                # Utrecht\n"
+"\t2001:db8:17::/48            # Porto\n"
+"}\n"
+"accept from table offices sender table partners to any via provider\n"
+"```\n"
+"\n"
+"Where a table is used decides which of its entries count: networks behind `from`, addresses\n"
+"and domains behind `sender` and `to`, domains behind `to domain`. There is no entry for\n"
+"\"all domains\"; that is the word `any` in a rule. An entry such as `.com` in a rule for\n"
+"strangers draws a warning.\n"
+"\n";
+
+static const char reload[] =
+"## Changing a running relay\n"
+"\n"
+"`relevo reload`, or SIGHUP, reads the configuration anew, with everything that it includes\n"
+"and all tables. If it has an error, it is reported and the old configuration stays in force,\n"
+"as a whole. If it is sound, it takes the place of the old one at once for all new sessions;\n"
+"sessions under way finish with the configuration that they began with. Mail that waits keeps\n"
+"the name of its route, and goes by what that route says now.\n"
+"\n"
+"Listening addresses can be added and removed by a reload. These statements take effect at\n"
+"the next start only:\n";
+
+static void add_paragraph(struct buf *out, const char *text)
+{
+	buf_add_str(out, str_of(text));
+	buf_add_lit(out, "\n\n");
+}
+
+static void add_bounds(struct buf *out, const struct setting *row)
+{
+	if (row->value == VALUE_NONE || !row->max)
+		return;
+	buf_add_lit(out, "* Bounds: `");
+	value_format(out, row->value, row->min);
+	buf_add_lit(out, "` to `");
+	value_format(out, row->value, row->max);
+	buf_add_byte(out, '`');
+	if (row->zero)
+		buf_printf(out, ", or `%s`", row->zero);
+	buf_add_byte(out, '\n');
+}
+
+static void add_example(struct buf *out, const char *example)
+{
+	buf_add_lit(out, "\n```relevo\n");
+	buf_add_str(out, str_of(example));
+	buf_add_lit(out, "```\n\n");
+}
+
+static void add_row(struct buf *out, const struct setting *row)
+{
+	buf_printf(out, "### %s\n\n`%s%s%s`%s\n\n", row->name, row->name,
+		   *row->arguments ? " " : "", row->arguments,
+		   row->repeats ? " - may stand more than once" : "");
+	buf_add_str(out, str_of(row->meaning));
+	if (row->detail)
+		buf_printf(out, "\n%s", row->detail);
+	if (row->at_start)
+		buf_add_lit(out, "\nA change takes effect at the next start.");
+	buf_add_lit(out, "\n\n");
+	if (row->fallback)
+		buf_printf(out, "* Default: `%s`\n", row->fallback);
+	else if (row->fallback_note)
+		buf_printf(out, "* Default: %s\n", row->fallback_note);
+	add_bounds(out, row);
+	buf_printf(out, "* Since: %s\n", row->since);
+	add_example(out, row->example);
+}
+
+static void add_block(struct buf *out, enum block in, const char *title)
+{
+	buf_printf(out, "## %s\n\n| statement | meaning |\n| --- | --- |\n", title);
+	for (unsigned i = 0; i < settings_n; i++)
+		if (settings[i].in == in && !settings[i].is_later)
+			buf_printf(out, "| `%s` | %s |\n", settings[i].name, settings[i].meaning);
+	buf_add_byte(out, '\n');
+	for (unsigned i = 0; i < settings_n; i++)
+		if (settings[i].in == in && !settings[i].is_later)
+			add_row(out, &settings[i]);
+}
+
+static void add_at_start(struct buf *out)
+{
+	const char *before = " ";
+
+	for (unsigned i = 0; i < settings_n; i++) {
+		if (!settings[i].at_start)
+			continue;
+		buf_printf(out, "%s`%s`", before, settings[i].name);
+		before = ", ";
+	}
+	buf_add_lit(out, ".\n");
+}
+
+void config_reference(struct buf *out)
+{
+	static const struct {
+		enum block in;
+		const char *title;
+	} blocks[] = {
+		{ BLOCK_TOP, "Statements" },
+		{ BLOCK_LISTEN, "Statements in a listen block" },
+		{ BLOCK_ROUTE, "Statements in a route block" },
+		{ BLOCK_HOST, "Statements in a host block" },
+		{ BLOCK_QUEUE, "Statements in the queue block" },
+		{ BLOCK_MESSAGE, "Statements in the message block" },
+		{ BLOCK_LOG, "Statements in the log block" },
+	};
+
+	buf_add_str(out, str_of(introduction));
+	buf_add_str(out, str_of(language));
+	buf_add_str(out, str_of(rules));
+	buf_add_str(out, str_of(tables));
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+		add_block(out, blocks[i].in, blocks[i].title);
+	add_paragraph(out, "## Later versions\n\nSome statements that are known, but not in this "
+			   "version yet, get an "
+			   "error that says so, so that\na configuration written for a later "
+			   "version is never half "
+			   "understood.");
+	buf_add_str(out, str_of(reload));
+	add_at_start(out);
+}

@@ -1,0 +1,52 @@
+/*
+ * table - entries of a `table` block, a table file, or the words of a rule, looked up in constant
+ * time.
+ *
+ * Entries: "a@b" an address, "b" a domain, ".b" every name below it, networks and addresses of
+ * hosts. Domains compare without case; local parts of addresses likewise (rules are about whom we
+ * serve, not delivery), and "\"a\"@b" is a@b. Literals compare by the address that they name. Names
+ * in UTF-8 compare bytewise.
+ */
+#ifndef CONFIG_TABLE_H
+#define CONFIG_TABLE_H
+
+#include "base/arena.h"
+#include "net/endpoint.h"
+
+struct table;
+
+/* address, domain or .domain entries */
+bool table_has_address(const struct table *t, struct str local, struct str domain);
+/* domain and .domain entries only */
+bool table_has_domain(const struct table *t, struct str domain);
+bool table_has_ip(const struct table *t, const struct ip *ip);
+unsigned table_count(const struct table *t);
+struct str table_name(const struct table *t);	/* empty: made from the words of a rule */
+
+/* ---- making one: config/ and tests; afterwards it never changes */
+
+enum entry_kind { ENTRY_BAD, ENTRY_ADDRESS, ENTRY_DOMAIN, ENTRY_BELOW, ENTRY_NETWORK };
+#define ENTRY_KINDS 5
+
+struct entry {
+	enum entry_kind kind;
+	struct str local, domain;	/* slices of the text; BELOW: the domain without its dot */
+	struct network network;
+	const char *error;		/* of BAD: why, as the rest of a sentence about the word */
+};
+
+/* Pure. False: BAD. */
+bool entry_parse(struct str text, struct entry *ret);
+
+/* in the arena; ends with table_done */
+struct table *table_new(struct arena *a, struct str name);
+void table_done(struct table *t);	/* frees what is not the arena's */
+/* copies; an entry that is there already is fine */
+void table_insert(struct table *t, const struct entry *e);
+unsigned table_count_kind(const struct table *t, enum entry_kind kind);
+/* An entry such as ".com": every name below a top-level domain; empty: there is none. */
+struct str table_wide(const struct table *t);
+/* All networks, in no particular order: start with NULL, NULL at the end. */
+const struct network *table_network(const struct table *t, const struct network *previous);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Fuzzes config/ and policy/: any text is read without a fault of ours; a text that is sound is a
+ * snapshot that answers, and never relays for a stranger unless the word dangerously-open stands in
+ * it (promise D6).
+ */
+#include "base/buf.h"
+#include "config/config.h"
+#include "policy/policy.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+/*
+ * A stranger's mail to a stranger, from one address in each /16 of a few /8. Networks that together
+ * cover less than a /8 (private ones apart) cannot hold all of them. Texts that name .test may mean
+ * this very recipient.
+ */
+static void check_closed(const struct config *c, struct str text)
+{
+	const struct address sender = address_split(STR("a@sender.test")),
+			     recipient = address_split(STR("b@closed.test"));
+	unsigned accepted = 0;
+
+	if (str_search(text, STR("dangerously-open")) >= 0 || str_search(text, STR("test")) >= 0)
+		return;
+	for (unsigned i = 0; i < 1024; i++) {
+		struct endpoint peer = {
+			.ip = { 4, { (uint8_t)(20 + 50 * (i >> 8)), (uint8_t)i, 77, 77 } }
+		};
+		struct client client;
+		struct decision d;
+
+		client_init(&client, &peer);
+		policy_decide(c, &client, &sender, &recipient, &d);
+		accepted += d.verdict == VERDICT_ACCEPT;
+	}
+	assert(accepted < 1024);
+}
+
+static void ask(const struct config *c)
+{
+	static const char *const addresses[] = { "a@b.example", "\"a b\"@[192.0.2.1]", "postmaster",
+						 "x@a.b.c.d.example.org" };
+	struct buf out = BUF_INIT(1 << 20);
+	struct endpoint peer = { .ip = { 4, { 192, 0, 2, 1 } } };
+	struct client client;
+
+	client_init(&client, &peer);
+	policy_has_hope(c, &client);
+	for (size_t i = 0; i < 4; i++) {
+		struct address recipient = address_split(str_of(addresses[i]));
+		struct address sender =
+			i ? address_split(str_of(addresses[i - 1])) : (struct address){ 0 };
+
+		policy_explain(&out, c, &client, &sender, &recipient);
+	}
+	buf_done(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct config_source source = {
+		.path = "fuzz.conf",
+		.text = (const char *)data,
+		.text_n = n,
+		.is_alone = true,
+		.host_name = "relay.example.net",
+	};
+	struct buf messages = BUF_INIT(1 << 20);
+	unsigned errors, warnings;
+	struct config *c = config_load_from(&source, &messages, &errors, &warnings);
+
+	assert((c == NULL) == (errors > 0));
+	assert(buf_ok(&messages) && (messages.n > 0) == (errors + warnings > 0));
+	if (c) {
+		check_closed(c, str_make((const char *)data, n));
+		ask(c);
+		config_unref(c);
+	}
+	buf_done(&messages);
+	return 0;
+}
