@@ -1,0 +1,67 @@
+/*
+ * quarantine - what was damaged is kept, in SPOOL/quarantine, for a person to look at; never
+ * silently dropped.
+ *
+ * A damaged range of a segment becomes SEGMENT-OFFSET.bin there, under the same name at every
+ * recovery that meets it. Failing to quarantine does not fail the recovery: the segment itself
+ * stays as it is.
+ */
+#include "spool/scan.h"
+
+#include <fcntl.h>
+
+#define NAME_MAX_OCTETS 320
+#define PIECE ((size_t)64 * 1024)
+
+static int copy_range(struct spool *s, struct segment *g, int fd, uint64_t from, uint64_t to)
+{
+	struct world *w = s->world;
+	char *piece = mem_alloc(PIECE);
+	uint64_t at = 0;
+	int r = 0;
+
+	while (from < to && r == 0) {
+		size_t n = to - from < PIECE ? (size_t)(to - from) : PIECE;
+		struct iovec iov = { piece, n };
+		ssize_t written;
+
+		if (segment_read(g, piece, n, from) < 0)
+			memset(piece, 0xff, n);
+		written = w->disk_pwritev(w, fd, &iov, 1, at);
+		if (written < 0)
+			r = (int)written;
+		at += n;
+		from += n;
+	}
+	mem_free(piece);
+	return r;
+}
+
+void quarantine_range(struct spool *s, struct segment *g, uint64_t from, uint64_t to)
+{
+	struct world *w = s->world;
+	char name[NAME_MAX_OCTETS];
+	int fd;
+
+	spool_report(s, SPOOL_EVENT_DAMAGE, "segment %016llx is damaged from octet %llu to %llu",
+		     (unsigned long long)g->number, (unsigned long long)from,
+		     (unsigned long long)to);
+	snprintf(name, sizeof(name), "quarantine/%016llx-%llu.bin", (unsigned long long)g->number,
+		 (unsigned long long)from);
+	fd = w->disk_open(w, s->dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		return;		/* mostly: it was quarantined before */
+	copy_range(s, g, fd, from, to);
+	w->disk_sync(w, fd);
+	w->disk_close(w, fd);
+}
+
+int quarantine_file(struct spool *s, const char *folder, const char *name)
+{
+	char from[NAME_MAX_OCTETS], to[NAME_MAX_OCTETS];
+
+	snprintf(from, sizeof(from), "%s/%s", folder, name);
+	snprintf(to, sizeof(to), "quarantine/%s", name);
+	spool_report(s, SPOOL_EVENT_DAMAGE, "%s was moved to quarantine", from);
+	return s->world->disk_rename(s->world, s->dir, from, to);
+}

@@ -1,0 +1,204 @@
+/* spool: deletion and sweeping, under load and over reopenings. */
+#include "unit/spool/harness.h"
+
+static struct spool_stats stats(void)
+{
+	struct spool_stats st;
+
+	spool_stats(spool, &st);
+	return st;
+}
+
+struct worker {
+	unsigned n;
+	size_t octets;
+	unsigned keep_every;	/* every so many messages stay */
+	uint64_t seed;
+	atomic_uint *kept;
+};
+
+static void work(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned i = 0; i < w->n; i++) {
+		struct put p = { .octets = w->octets, .seed = w->octets, .keep = true };
+		struct record_job j = { .note = true,
+					.n = 1,
+					.outcomes =
+						&(struct outcome){ .state = RECIPIENT_RELAYED } };
+
+		put_task(&p);
+		assert_int_equal(p.result, 0);
+		j.message = p.message;
+		if (i % w->keep_every)
+			record_task(&j);
+		else
+			atomic_fetch_add(w->kept, 1);
+		message_unref(p.message);
+	}
+}
+
+static void test_dead_segments_go(void **state)
+{
+	atomic_uint kept = 0;
+	struct worker w = { .n = 1000, .octets = 20000, .keep_every = 2000, .kept = &kept };
+	struct put first = { .octets = 10, .seed = 10, .keep = true };
+
+	(void)state;
+	open_spool();
+	run_task(put_task, &first);
+	for (unsigned i = 0; i < 1; i++)
+		run_task(work, &w);
+	finish_message(first.message, true);
+	message_unref(first.message);
+	for (int i = 0; i < 100 && stats().segments > 4; i++)
+		wait_ms(20);
+	assert_true(stats().segments <= 4);	/* of more than 20 */
+	assert_int_equal(stats().messages, 1);
+	close_spool();
+	open_spool();
+	assert_int_equal(found_n, 1);
+	assert_true(content_is(found[0], 20000, 20000));
+	close_spool();
+}
+
+/* Survivors are copied forward: the disk holds little more than what lives. */
+static void test_survivors_are_copied(void **state)
+{
+	atomic_uint kept = 0;
+	struct worker w[4];
+	struct spool_stats st;
+
+	(void)state;
+	open_spool();
+	for (unsigned i = 0; i < 4; i++)
+		w[i] = (struct worker){ .n = 600, .octets = 9000, .keep_every = 50, .kept = &kept };
+	run_tasks(4, work, w, sizeof(w[0]));
+	for (int i = 0; i < 100 && stats().segments > 5; i++)
+		wait_ms(20);
+	st = stats();
+	assert_true(st.segments <= 5);	/* of more than 20 */
+	assert_true(st.swept_messages > 0);
+	assert_int_equal(st.messages, atomic_load(&kept));
+	keep_state();
+	close_spool();
+	use_kept_state();
+	open_spool();
+	assert_int_equal(found_n, atomic_load(&kept));
+	for (unsigned i = 0; i < found_n; i++)
+		assert_true(content_is(found[i], 9000, 9000));
+	assert_int_equal(recovery.damaged_records, 0);
+	close_spool();
+}
+
+/* State, head and large content come along; what is in a file is not copied. */
+static void test_merged_state(void **state)
+{
+	atomic_uint kept = 0;
+	struct put p = { .octets = 3000, .seed = 3000, .recipients = 3, .keep = true };
+	struct put file = { .octets = CONTENT_MEMORY_MAX + 9, .seed = 1, .keep = true };
+	struct worker w = { .n = 500, .octets = 20000, .keep_every = 2000, .kept = &kept };
+	struct outcome o = { .recipient = 1, .state = RECIPIENT_FAILED, .attempted = true,
+			     .reply = REPLY(550, 5, 1, 1, "no") };
+	struct outcome again = { .recipient = 0,
+				 .attempted = true,
+				 .next_ms = 42,
+				 .reply = REPLY(450, 4, 2, 0, "busy") };
+
+	(void)state;
+	open_spool();
+	run_task(put_task, &p);
+	run_task(put_task, &file);
+	assert_int_equal(record_outcomes(p.message, &o, 1, true), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		run_task(work, &w);
+		assert_int_equal(record_outcomes(p.message, &again, 1, true), 0);
+	}
+	for (int i = 0; i < 100 && stats().segments > 4; i++)
+		wait_ms(20);
+	assert_true(stats().swept_messages >= 2);
+	message_drop_content(p.message);
+	assert_true(content_is(p.message, 3000, 3000));
+	message_unref(p.message);
+	assert_int_equal(count_files("content"), 1);
+	message_unref(file.message);
+	keep_state();
+	close_spool();
+	use_kept_state();
+	open_spool();
+	assert_int_equal(found_n, 2 + atomic_load(&kept));
+	for (unsigned i = 0; i < found_n; i++) {
+		struct message *m = found[i];
+
+		if (id_eq(&m->id, &p.id)) {
+			assert_true(content_is(m, 3000, 3000));
+			assert_int_equal(m->recipients[0].attempts, 3);
+			assert_int_equal(m->recipients[0].next_ms, 42);
+			assert_string_equal(m->recipients[1].last, "550 5.1.1 no");
+			assert_int_equal(atomic_load(&m->open_n), 2);
+		} else if (id_eq(&m->id, &file.id)) {
+			assert_true(content_is(m, CONTENT_MEMORY_MAX + 9, 1));
+			assert_int_equal(finish_message(m, false), 0);
+		}
+	}
+	for (int i = 0; i < 50 && count_files("content"); i++)
+		wait_ms(20);
+	assert_int_equal(count_files("content"), 0);	/* its message is final */
+	close_spool();
+}
+
+/* A reader holds on to a message while it becomes final and its segment goes. */
+static void reading_task(void *arg)
+{
+	struct message *m = arg;
+	atomic_uint kept = 0;
+	struct worker w = { .n = 300, .octets = 20000, .keep_every = 1000, .kept = &kept };
+	struct record_job j = { .message = m, .note = true, .n = 1,
+				.outcomes = &(struct outcome){ .state = RECIPIENT_RELAYED } };
+	char *expected = pattern(200000, 200000);
+	struct content_reader r;
+	struct str slice;
+	size_t at = 0;
+
+	message_drop_content(m);
+	assert_int_equal(content_reader_open(&r, spool, m), 0);
+	assert_int_equal(content_reader_next(&r, &slice), 1);
+	work(&w);
+	record_task(&j);
+	work(&w);
+	while (content_reader_next(&r, &slice) > 0) {
+		assert_memory_equal(slice.p, expected + at, slice.n);
+		at += slice.n;
+	}
+	assert_int_equal(at, 200000);
+	content_reader_rewind(&r);
+	assert_int_equal(content_reader_next(&r, &slice), 1);
+	assert_str_equal(slice, STR("Received: from here\r\n"));
+	content_reader_close(&r);
+	mem_free(expected);
+}
+
+static void test_reader_while_swept(void **state)
+{
+	struct put p = { .octets = 200000, .seed = 200000, .keep = true };
+
+	(void)state;
+	open_spool();
+	run_task(put_task, &p);
+	run_task(reading_task, p.message);
+	message_unref(p.message);
+	close_spool();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST_IN_FOLDER(test_dead_segments_go),
+		TEST_IN_FOLDER(test_survivors_are_copied),
+		TEST_IN_FOLDER(test_merged_state),
+		TEST_IN_FOLDER(test_reader_while_swept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
