@@ -1,0 +1,275 @@
+/*
+ * job - one message's recipients at one destination, and the one place where it is (invariants in
+ * home.h).
+ *
+ * A job is one allocation. It is made where the message was committed, posted to its home, and from
+ * then on moved between places by job_take and job_place only. The message's jobs form a ring
+ * through which the queue commands find them: the ring is under message_lock, everything else is
+ * the home's.
+ */
+#include "schedule/home.h"
+
+/* at least so often the wall clock is asked again: it may have jumped */
+#define DEADLINE_LOOK (3600 * SECOND)
+/*
+ * A deadline that passed while the relay was down or the message held leaves time for one more
+ * attempt.
+ */
+#define GRACE_NS (600 * SECOND)
+
+struct job *job_new(struct message *m, const struct home *home, const uint32_t *recipients,
+		    uint32_t n)
+{
+	struct job *j = mem_zalloc(size_add(sizeof(*j), size_mul(n, sizeof(*recipients))));
+
+	j->message = message_ref(m);
+	list_init(&j->in_queue);
+	j->state = JOB_TRAVELLING;
+	j->home = (uint16_t)loop_index(home->loop);
+	j->recipients_n = n;
+	memcpy(j->recipients, recipients, n * sizeof(*recipients));
+	return j;
+}
+
+void job_link(struct job *j)
+{
+	struct job *first = j->message->jobs;
+
+	list_init(&j->in_message);
+	if (first)
+		list_push(&first->in_message, &j->in_message);
+	else
+		j->message->jobs = j;
+}
+
+static void job_unlink(struct job *j)
+{
+	struct message *m = j->message;
+	struct list *next;
+
+	message_lock(m);
+	next = list_first(&j->in_message);
+	if (m->jobs == j)
+		m->jobs = next ? LIST_ENTRY(next, struct job, in_message) : NULL;
+	list_remove(&j->in_message);
+	message_unlock(m);
+	atomic_fetch_sub(&m->jobs_n, 1);
+}
+
+/* The job ends: it must be in no place but on the way. */
+void job_end(struct job *j)
+{
+	assert(j->state == JOB_TRAVELLING && list_is_empty(&j->in_queue) &&
+	       !heap_has(&j->in_waiting));
+	heap_remove(&j->destination->home->deadlines, &j->in_deadlines);
+	job_unlink(j);
+	message_unref(j->message);
+	mem_free(j);
+}
+
+unsigned job_open(const struct job *j, uint32_t *indices)
+{
+	struct message *m = j->message;
+	unsigned n = 0;
+
+	message_lock(m);
+	for (uint32_t i = 0; i < j->recipients_n; i++)
+		if (m->recipients[j->recipients[i]].state == RECIPIENT_QUEUED)
+			indices[n++] = j->recipients[i];
+	message_unlock(m);
+	return n;
+}
+
+/*
+ * Forgets the recipients that are final, sees whether the others were warned about; true: the
+ * message is held.
+ */
+static bool job_look(struct job *j)
+{
+	struct message *m = j->message;
+	uint32_t n = 0;
+	bool held;
+
+	j->warned = true;
+	message_lock(m);
+	held = m->flags & MESSAGE_HELD;
+	for (uint32_t i = 0; i < j->recipients_n; i++) {
+		const struct recipient *r = &m->recipients[j->recipients[i]];
+
+		if (r->state != RECIPIENT_QUEUED)
+			continue;
+		j->warned &= r->warned != 0;
+		j->recipients[n++] = j->recipients[i];
+	}
+	message_unlock(m);
+	j->recipients_n = n;
+	return held;
+}
+
+static int64_t job_deadline_ms(struct job *j)
+{
+	struct destination *d = j->destination;
+
+	return deadline_next_ms(home_config(d->home), d->route, j->message, j->warned);
+}
+
+/* floor_ns: a deadline that has passed comes in that time. */
+void job_set_deadline(struct job *j, uint64_t floor_ns)
+{
+	struct home *h = j->destination->home;
+	int64_t at_ms = job_deadline_ms(j);
+	uint64_t at;
+
+	if (at_ms == INT64_MAX) {
+		heap_remove(&h->deadlines, &j->in_deadlines);
+		return;
+	}
+	at = home_time(at_ms, DEADLINE_LOOK);
+	heap_change(&h->deadlines, &j->in_deadlines, at > loop_now() ? at : loop_now() + floor_ns);
+}
+
+static void place_ready(struct job *j, bool front)
+{
+	struct destination *d = j->destination;
+
+	j->state = JOB_READY;
+	d->ready_n++;
+	if (front)
+		list_push_front(&d->ready, &j->in_queue);
+	else
+		list_push(&d->ready, &j->in_queue);
+}
+
+void job_place(struct job *j, bool front, uint64_t floor_ns)
+{
+	struct destination *d = j->destination;
+	struct home *h = d->home;
+	bool held = job_look(j);
+	uint64_t at;
+
+	assert(j->state == JOB_TRAVELLING);
+	if (j->recipients_n == 0) {
+		job_end(j);
+		return;
+	}
+	if (held) {
+		j->state = JOB_HELD;
+		d->held_n++;
+		list_push(&d->held, &j->in_queue);
+		heap_remove(&h->deadlines, &j->in_deadlines);
+		return;
+	}
+	at = home_time(j->next_ms, h->wait_max_ns);
+	if (at > loop_now()) {
+		j->state = JOB_WAITING;
+		d->waiting_n++;
+		heap_insert(&h->waiting, &j->in_waiting, at);
+	} else {
+		place_ready(j, front);
+	}
+	job_set_deadline(j, floor_ns);
+	job_check(j);
+}
+
+/*
+ * Tried before, if it comes from recovery: the earliest time of its recipients counts, and the most
+ * failures.
+ */
+static void take_history(struct job *j)
+{
+	message_lock(j->message);
+	for (uint32_t i = 0; i < j->recipients_n; i++) {
+		const struct recipient *r = &j->message->recipients[j->recipients[i]];
+
+		if (i == 0 || r->next_ms < j->next_ms)
+			j->next_ms = r->next_ms;
+		if (r->attempts > j->attempts)
+			j->attempts = r->attempts;
+	}
+	message_unlock(j->message);
+}
+
+void job_arrive(struct job *j, struct home *h)
+{
+	struct route_key k = route_key_of(j->message, j->recipients[0]);
+	struct destination *d = destination_get(h, &k);
+
+	j->destination = d;
+	take_history(j);
+	job_place(j, false, GRACE_NS);
+	destination_update(d);
+}
+
+void job_take(struct job *j, enum job_place next)
+{
+	struct destination *d = j->destination;
+
+	job_check(j);
+	switch ((enum job_place)j->state) {
+	case JOB_READY:
+		d->ready_n--;
+		list_remove(&j->in_queue);
+		break;
+	case JOB_HELD:
+		d->held_n--;
+		list_remove(&j->in_queue);
+		break;
+	case JOB_WAITING:
+		d->waiting_n--;
+		heap_remove(&d->home->waiting, &j->in_waiting);
+		break;
+	case JOB_IN_FLIGHT:
+		d->in_flight_n--;
+		break;
+	case JOB_SETTLING:
+		d->settling_n--;
+		break;
+	case JOB_TRAVELLING:
+		assert(!"a job on the way is in no place");
+	}
+	heap_remove(&d->home->deadlines, &j->in_deadlines);
+	j->state = (uint8_t)next;
+	d->in_flight_n += next == JOB_IN_FLIGHT;
+	d->settling_n += next == JOB_SETTLING;
+}
+
+void job_release(struct job *j, bool front)
+{
+	job_take(j, JOB_TRAVELLING);
+	job_place(j, front, GRACE_NS);
+}
+
+void job_due(struct job *j)
+{
+	struct destination *d = j->destination;
+
+	assert(j->state == JOB_WAITING);
+	d->waiting_n--;
+	heap_remove(&d->home->waiting, &j->in_waiting);
+	place_ready(j, false);
+	job_check(j);
+	destination_update(d);
+}
+
+void job_deadline(struct job *j)
+{
+	struct destination *d = j->destination;
+	struct upcalls *up = &d->home->schedule->up;
+
+	if (job_deadline_ms(j) > loop_wall_ms()) {
+		job_set_deadline(j, 0);
+		return;
+	}
+	job_take(j, JOB_SETTLING);
+	destination_update(d);
+	up->deadline(up->bounce, j);
+}
+
+void job_check(const struct job *j)
+{
+	bool ready = j->state == JOB_READY, waiting = j->state == JOB_WAITING;
+
+	assert(list_is_empty(&j->in_queue) == !(ready || j->state == JOB_HELD));
+	assert(heap_has(&j->in_waiting) == waiting);
+	assert(ready || waiting || !heap_has(&j->in_deadlines));
+}

@@ -1,0 +1,203 @@
+/*
+ * schedule - which message goes next, and when (DESIGN section 6, promise D9).
+ *
+ * A message becomes one job per destination (next hop) with the recipients that go there. Each
+ * destination has one home core that alone owns its queues, retry state and limits: no locks. Jobs
+ * come to their homes by post. Delivery slots (tasks of deliver/) run on any core, ask the home for
+ * the next job and report to it. Every job is, at any time, in exactly one of: ready (in order),
+ * waiting for its time (a heap), in flight (a slot has it), being settled (a deadline came), held;
+ * and, while it is ready or waiting, in its core's heap of deadlines (warning, expiry). What is
+ * held does not expire.
+ */
+#ifndef SCHEDULE_SCHEDULE_H
+#define SCHEDULE_SCHEDULE_H
+
+#include "config/config.h"
+#include "spool/spool.h"
+
+struct schedule;
+struct destination;
+
+/*
+ * One message's recipients at one destination. Owned by the home; lent to one slot or settle task
+ * at a time.
+ */
+struct job {
+	struct message *message;	/* counted */
+	union {
+		struct destination *destination;
+		struct schedule *schedule; /* private: on the way to its home for the first time */
+	};
+	struct list in_queue;		/* ready or held; on the way: the jobs for the same home */
+	/* ring of the message's jobs, no head; under message_lock */
+	struct list in_message;
+	struct post post;		/* private: to its home */
+	int64_t next_ms;		/* wall clock of the next attempt; 0: at once */
+	struct heap_node in_waiting, in_deadlines;
+	uint32_t recipients_n;
+	uint16_t attempts;		/* consecutive failures of this job */
+	uint16_t home;			/* private: its home's number */
+	uint8_t state;			/* private */
+	/* private: the senders of all open recipients were warned */
+	bool warned;
+	/* indices; those that are final may be among them, see job_open */
+	uint32_t recipients[];
+};
+
+/* How a slot's work on a job ended, for the home. */
+enum job_result {
+	JOB_SETTLED,		/* every recipient of it is final: the job ends */
+	JOB_DEFERRED,		/* some are not: try again at next_ms */
+	/* not tried (host down, shutdown): back to where it was, no attempt counted */
+	JOB_UNTRIED,
+};
+
+/* What the slot learnt about the destination. */
+enum destination_result {
+	DESTINATION_WORKS,	/* somebody answered and took or judged a message */
+	/* no host could be reached, or all refused to talk: it rests by the retry schedule */
+	DESTINATION_DOWN,
+	DESTINATION_UNKNOWN,	/* nothing learnt */
+};
+
+/*
+ * Calls up the ladder; main.c fills them. The only ones in the program: each is listed here.
+ */
+struct upcalls {
+	/*
+	 * deliver/: start a slot for the destination on the current loop. False: no task could be
+	 * started; asked again later.
+	 */
+	bool (*slot_start)(void *deliver, struct destination *d);
+	void *deliver;
+	/*
+	 * bounce/: a job's warning or expiry is due: settle it in a task of its own, then
+	 * schedule_settled. Current loop: the home.
+	 */
+	void (*deadline)(void *bounce, struct job *job);
+	void *bounce;
+};
+
+struct schedule *schedule_new(struct net *n, struct spool *s, const struct upcalls *up);
+void schedule_free(struct schedule *s);		/* the loops have ended */
+
+/*
+ * Take charge of a committed message (a reference is taken). Any thread; start-up too (recovered
+ * messages: due at once if not tried or in flight, else at their recorded time).
+ */
+void schedule_add(struct schedule *s, struct message *m);
+
+/* No new slots; those that run end when they ask next. Loops must run. */
+void schedule_stop(struct schedule *s);
+/* config_current() changed: look again at limits and times */
+void schedule_reload(struct schedule *s);
+
+/* ---- for slots (deliver/) */
+struct slot {
+	struct destination *destination;
+	struct loop *loop;		/* the slot's own */
+	struct post post;		/* private */
+	struct task *task;
+	/* the question */
+	struct job *finished;		/* or NULL */
+	enum job_result result;
+	enum destination_result learnt;
+	int64_t next_ms;		/* wall clock, for JOB_DEFERRED */
+	char said[160];			/* why it is down or deferred: for queue show and the log */
+	/* the answer */
+	struct job *job;		/* or NULL: nothing to do, the slot ends */
+	/* private: zero at the start */
+	/* of the destination when the job was given: reports of an older one are stale */
+	unsigned epoch;
+	bool known, answered;
+};
+
+/*
+ * Report the finished job, if any, and ask for the next: one round trip to the home. slot->job is
+ * the answer; NULL ends the slot (the caller must not ask again, and must not touch the destination
+ * any more). Cannot be cancelled. The caller sets .destination, the question's fields and zeroes
+ * the rest before the first turn.
+ */
+void schedule_turn(struct schedule *s, struct slot *slot) SUSPENDS;
+
+/* the route's name, as the spool records it */
+struct str destination_route(const struct destination *d);
+/* of an MX destination; empty for others */
+struct str destination_domain(const struct destination *d);
+const char *destination_name(const struct destination *d);	/* for logs */
+
+/*
+ * The indices of the job's recipients that are not final yet; returns how many (<= recipients_n).
+ */
+unsigned job_open(const struct job *j, uint32_t *indices);
+
+/*
+ * After a deadline upcall: the job goes back to its place, or ends if all its recipients are final.
+ * From any loop.
+ */
+void schedule_settled(struct schedule *s, struct job *job);
+
+/* ---- pure */
+/*
+ * The wait before attempt number failures + 1 (failures >= 1), with 10 % jitter from random (any 32
+ * bits).
+ */
+uint64_t retry_wait_ns(const struct config *c, unsigned failures, uint32_t random);
+
+/*
+ * When the recipients of a message that go by route r (NULL: a route no longer in the
+ * configuration) are given up, and when their sender is to be warned, in wall-clock ms. INT64_MAX:
+ * never (no warning for bounces and the null sender). deadline_next_ms is the next of both; warned:
+ * every open recipient was warned about.
+ */
+int64_t deadline_give_up_ms(const struct config *c, const struct route *r, const struct message *m);
+int64_t deadline_warn_ms(const struct config *c, const struct route *r, const struct message *m);
+int64_t deadline_next_ms(const struct config *c, const struct route *r, const struct message *m,
+			 bool warned);
+
+/* ---- for the queue commands (control/); from any task. Each returns how many jobs it touched. */
+enum queue_command { QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE };
+/*
+ * Hold and release are recorded in the spool (batch_flags) by the caller first; these move the
+ * jobs.
+ */
+unsigned schedule_command(struct schedule *s, enum queue_command c, struct message *m) SUSPENDS;
+/*
+ * Take the message out of its queues for deletion: jobs that are in flight are left alone (returned
+ * in *ret_busy). The caller then records DELETED outcomes and calls schedule_settled for none: the
+ * jobs end here.
+ */
+unsigned schedule_remove(struct schedule *s, struct message *m, unsigned *ret_busy) SUSPENDS;
+
+struct destination_state {
+	char name[300];
+	unsigned ready, waiting, held, in_flight, slots;
+	bool resting;
+	int64_t rests_until_ms;		/* wall clock */
+	unsigned failures;		/* consecutive, of the destination */
+	char said[160];
+};
+
+/*
+ * Calls fn for each destination, at its home; a snapshot. fn must not suspend; calls are
+ * serialised.
+ */
+void schedule_destinations(struct schedule *s,
+			   void (*fn)(void *arg, const struct destination_state *d),
+			   void *arg) SUSPENDS;
+
+/*
+ * When a recipient will be tried next and why it waits, in words, for queue show. At the job's
+ * home, hence:
+ */
+struct job_state {
+	char destination[300];
+	char state[16];			/* ready, waiting, in-flight, held */
+	int64_t next_ms;		/* wall clock; 0: as soon as there is a slot */
+	char said[160];
+};
+
+bool schedule_job_state(struct schedule *s, struct message *m, uint32_t recipient,
+			struct job_state *ret) SUSPENDS;
+
+#endif

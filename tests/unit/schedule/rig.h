@@ -1,0 +1,404 @@
+/*
+ * rig - what the tests of schedule/ share: a relay's loops in virtual time, stepped on one thread,
+ * a configuration of a few routes, and slots and settlers that do as a test tells them.
+ *
+ * Between two steps everything stands still, so the invariants of all homes can be checked after
+ * each (schedule_check). Tasks use CHECK, which aborts: cmocka's asserts may only jump on the main
+ * stack.
+ */
+#ifndef UNIT_SCHEDULE_RIG_H
+#define UNIT_SCHEDULE_RIG_H
+
+#include "base/mem.h"
+#include "schedule/home.h"
+#include "unit/unit.h"
+
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define ROUTES 5
+
+#define CHECK(condition) check_at(condition, #condition, __FILE__, __LINE__)
+
+static inline void check_at(bool ok, const char *what, const char *file, int line)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "%s:%d: not true: %s\n", file, line, what);
+	abort();
+}
+
+/* ---- a world stepped by hand */
+
+struct actor {
+	actor_step *step;
+	void *arg;
+	uint64_t due;
+	bool woken, done;
+};
+
+struct rig {
+	struct world world;
+	struct actor actors[16];
+	unsigned actors_n;
+	uint64_t now, seed;
+	int64_t wall_offset_ms;
+	struct net *net;
+	struct schedule *schedule;
+	struct route routes[ROUTES];
+	/* what slots do */
+	uint64_t work_ns;		/* how long a job takes, at most */
+	unsigned settle_percent, untried_percent, slots, slots_peak;
+	bool down[ROUTES + 1];
+	bool no_tasks;			/* slots cannot be started */
+	bool random_work;
+	/* new slots of a destination that has more: its host takes no more connections */
+	unsigned refuse_above;
+	unsigned slots_of[ROUTES + 1];	/* the last: of all other routes */
+	unsigned peak_of[ROUTES + 1];
+	uint64_t jobs_done, downs, deadlines, final;
+	void (*job_hook)(const struct job *j);	/* NULL: none */
+};
+
+static struct rig rig;
+
+static inline uint64_t rig_random(uint64_t below)
+{
+	rig.seed = rig.seed * 6364136223846793005u + 1442695040888963407u;
+	return (rig.seed >> 33) % below;
+}
+
+static uint64_t rig_now(struct world *w)
+{
+	(void)w;
+	return rig.now;
+}
+
+static int64_t rig_wall(struct world *w)
+{
+	(void)w;
+	return 1700000000000 + (int64_t)(rig.now / MILLISECOND) + rig.wall_offset_ms;
+}
+
+static void rig_entropy(struct world *w, void *p, size_t n)
+{
+	(void)w;
+	for (size_t i = 0; i < n; i++)
+		((uint8_t *)p)[i] = (uint8_t)rig_random(256);
+}
+
+static struct actor *rig_actor_start(struct world *w, const char *name, actor_step *step, void *arg)
+{
+	struct actor *a = &rig.actors[rig.actors_n++];
+
+	(void)w;
+	(void)name;
+	*a = (struct actor){ .step = step, .arg = arg };
+	return a;
+}
+
+static void rig_actor_wake(struct world *w, struct actor *a)
+{
+	(void)w;
+	a->woken = true;
+}
+
+static bool rig_step_all(void)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < rig.actors_n; i++) {
+		struct actor *a = &rig.actors[i];
+		int64_t rest;
+
+		if (a->done || (!a->woken && a->due > rig.now))
+			continue;
+		a->woken = false;
+		rest = a->step(a->arg);
+		a->done = rest == STEP_DONE;
+		a->due = rest == STEP_IDLE ? UINT64_MAX : rig.now + (uint64_t)rest;
+		any = true;
+	}
+	return any;
+}
+
+static uint64_t rig_next_due(void)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (unsigned i = 0; i < rig.actors_n; i++)
+		if (!rig.actors[i].done && rig.actors[i].due < first)
+			first = rig.actors[i].due;
+	return first;
+}
+
+static void rig_actor_join(struct world *w, struct actor *a)
+{
+	(void)w;
+	while (!a->done)
+		if (!rig_step_all())
+			rig.now = rig_next_due();
+}
+
+static int rig_poll(struct world *w, int poller, struct poll_event *events, int max,
+		    int64_t timeout_ns)
+{
+	(void)timeout_ns;
+	return world_real()->poll_wait(w, poller, events, max, 0);
+}
+
+/* Everything that happens within that time. */
+static inline void rig_run(uint64_t ns)
+{
+	uint64_t end = rig.now + ns;
+
+	for (;;) {
+		while (rig_step_all())
+			if (rig.schedule)
+				assert_true(schedule_check(rig.schedule));
+		if (rig_next_due() > end)
+			break;
+		rig.now = rig_next_due();
+	}
+	rig.now = end;
+}
+
+/* ---- slots and settlers */
+
+static inline unsigned rig_route(const struct destination *d)
+{
+	unsigned digit = (unsigned)(destination_route(d).p[1] - '0');
+
+	return digit < ROUTES ? digit : ROUTES;
+}
+
+static inline unsigned rig_finish(struct job *j, unsigned percent)
+{
+	struct message *m = j->message;
+	unsigned open = 0;
+
+	message_lock(m);
+	for (uint32_t i = 0; i < j->recipients_n; i++) {
+		struct recipient *r = &m->recipients[j->recipients[i]];
+
+		if (r->state != RECIPIENT_QUEUED)
+			continue;
+		if (rig_random(100) < percent) {
+			r->state = RECIPIENT_RELAYED;
+			m->open_n--;
+			rig.final++;
+		} else {
+			open++;
+		}
+	}
+	message_unlock(m);
+	return open;
+}
+
+static inline void rig_work(struct slot *slot, bool first)
+{
+	struct job *j = slot->job;
+	unsigned route = rig_route(slot->destination);
+	bool down;
+
+	if (rig.job_hook)
+		rig.job_hook(j);
+	down = rig.down[route] ||
+	       (first && rig.refuse_above && rig.slots_of[route] > rig.refuse_above);
+	task_sleep_until(loop_now() +
+			 (rig.random_work ? rig_random(rig.work_ns + 1) : rig.work_ns));
+	slot->finished = j;
+	slot->learnt = DESTINATION_WORKS;
+	slot->result = JOB_UNTRIED;
+	if (down) {
+		slot->learnt = DESTINATION_DOWN;
+		str_copy(slot->said, sizeof(slot->said), STR("nobody there"));
+		rig.downs++;
+		return;
+	}
+	if (rig_random(100) < rig.untried_percent) {
+		slot->learnt = DESTINATION_UNKNOWN;
+		return;
+	}
+	rig.jobs_done++;
+	slot->result = rig_finish(j, rig.settle_percent) ? JOB_DEFERRED : JOB_SETTLED;
+	slot->next_ms = loop_wall_ms() + 1000 + (int64_t)rig_random(100000);
+}
+
+static void rig_slot_run(void *arg)
+{
+	struct slot *slot = arg;
+	unsigned route = rig_route(slot->destination);
+
+	if (++rig.slots > rig.slots_peak)
+		rig.slots_peak = rig.slots;
+	if (++rig.slots_of[route] > rig.peak_of[route])
+		rig.peak_of[route] = rig.slots_of[route];
+	schedule_turn(rig.schedule, slot);
+	for (bool first = true; slot->job; first = false) {
+		rig_work(slot, first);
+		schedule_turn(rig.schedule, slot);
+	}
+	rig.slots--;
+	rig.slots_of[route]--;
+	mem_free(slot);
+}
+
+static bool rig_slot_start(void *arg, struct destination *d)
+{
+	struct slot *slot;
+
+	(void)arg;
+	if (rig.no_tasks)
+		return false;
+	slot = mem_zalloc(sizeof(*slot));
+	slot->destination = d;
+	return task_start(NULL, rig_slot_run, slot, "slot");
+}
+
+static void rig_settle_run(void *arg)
+{
+	struct job *j = arg;
+
+	task_sleep_until(loop_now() + rig_random(5 * SECOND));
+	message_lock(j->message);
+	for (uint32_t i = 0; i < j->recipients_n; i++)
+		j->message->recipients[j->recipients[i]].warned = 1;
+	message_unlock(j->message);
+	if (loop_wall_ms() >=
+	    deadline_give_up_ms(home_config(j->destination->home), NULL, j->message))
+		rig_finish(j, 100);
+	schedule_settled(rig.schedule, j);
+}
+
+static void rig_deadline(void *arg, struct job *j)
+{
+	(void)arg;
+	rig.deadlines++;
+	CHECK(task_start(NULL, rig_settle_run, j, "settle"));
+}
+
+/* ---- the whole */
+
+static inline struct config *rig_config(unsigned routes)
+{
+	static const uint64_t waits[] = { MINUTE, 5 * MINUTE, HOUR };
+	static const char *const names[ROUTES] = { "r0", "r1", "r2", "r3", "r4" };
+	static const unsigned slots[ROUTES] = { 1, 2, 5, 20, 4000 };
+	struct config *c = mem_zalloc(sizeof(*c));
+	const struct route **list;
+
+	atomic_init(&c->refs, 1);
+	c->queue.retry_ns = waits;
+	c->queue.retry_n = 3;
+	c->queue.warn_after_ns = 4 * HOUR;
+	c->queue.give_up_after_ns = 120 * HOUR;
+	c->queue.bounce_give_up_after_ns = 24 * HOUR;
+	list = arena_alloc(&c->arena, ROUTES * sizeof(struct route *));
+	for (unsigned i = 0; i < ROUTES; i++) {
+		rig.routes[i] =
+			(struct route){.name = str_of(names[i]), .connections_max = slots[i]};
+		list[i] = &rig.routes[i];
+	}
+	c->routes = list;
+	c->routes_n = routes;
+	return c;
+}
+
+static inline void rig_open(unsigned workers)
+{
+	static const struct upcalls up = { .slot_start = rig_slot_start, .deadline = rig_deadline };
+
+	rig = (struct rig){ .world = *world_real(), .now = 1000, .seed = 1, .settle_percent = 100 };
+	rig.world.now = rig_now;
+	rig.world.wall_ms = rig_wall;
+	rig.world.random = rig_entropy;
+	rig.world.actor_start = rig_actor_start;
+	rig.world.actor_wake = rig_actor_wake;
+	rig.world.actor_join = rig_actor_join;
+	rig.world.poll_wait = rig_poll;
+	config_set_current(rig_config(ROUTES));
+	rig.net = net_new(&rig.world, workers, 0);
+	rig.schedule = schedule_new(rig.net, NULL, &up);
+	net_start(rig.net);
+	rig_run(0);
+}
+
+static inline void rig_close(void)
+{
+	schedule_stop(rig.schedule);
+	rig_run(HOUR);
+	assert_int_equal(rig.slots, 0);
+	net_stop(rig.net);
+	schedule_free(rig.schedule);
+	config_set_current(NULL);
+}
+
+/* A message with n recipients, to the routes named by their digits in turn: "0", "123". Counted. */
+static inline struct message *rig_message(uint32_t n, const char *routes)
+{
+	struct envelope_recipient *to = mem_calloc(n, sizeof(*to));
+	struct envelope e = {.sender = STR("a@b.example"),
+			     .arrived_ms = rig_wall(NULL),
+			     .recipients = to,
+			     .recipients_n = n};
+	static const char *const names[] = {"r0", "r1", "r2", "r3", "r4",
+					    "r5", "mx", "mx", "mx", "mx"};
+	char address[10][32];
+	struct message *m;
+
+	for (uint32_t i = 0; i < n; i++) {
+		char digit = routes[i % strlen(routes)];
+
+		snprintf(address[digit - '0'], 32, "u@d%c.example", digit);
+		to[i].address = str_of(address[digit - '0']);
+		to[i].route = str_of(names[digit - '0']);
+	}
+	m = message_new(&e, NULL);
+	mem_free(to);
+	return m;
+}
+
+static inline bool rig_is_done(const struct message *m)
+{
+	return atomic_load(&m->jobs_n) == 0;
+}
+
+/* A command as the control socket gives it: from a task. */
+struct rig_call {
+	struct post post;
+	void (*fn)(void *arg);
+	void *arg;
+	bool done;
+};
+
+static void rig_call_run(void *arg)
+{
+	struct rig_call *c = arg;
+
+	c->fn(c->arg);
+	c->done = true;
+}
+
+static void rig_call_post(struct post *p)
+{
+	CHECK(task_start(NULL, rig_call_run, CONTAINER_OF(p, struct rig_call, post), "call"));
+}
+
+static inline void rig_call(void (*fn)(void *arg), void *arg)
+{
+	struct rig_call c = { .fn = fn, .arg = arg };
+
+	loop_post(net_loop(rig.net, 0), &c.post, rig_call_post);
+	while (!c.done)
+		if (!rig_step_all())
+			rig.now = rig_next_due();
+}
+
+static inline void rig_set_flags(struct message *m, uint8_t flags)
+{
+	message_lock(m);
+	m->flags = flags;
+	message_unlock(m);
+}
+
+#endif
