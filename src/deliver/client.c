@@ -1,0 +1,256 @@
+/*
+ * client - one SMTP or LMTP session out (RFC 5321 3.1, 3.2; RFC 2033).
+ *
+ * Every reply has one deadline for all of it, however slowly it trickles in, and may be long: lines
+ * up to REPLY_OCTETS_MAX are taken, of which reply_reader keeps the first 4 KiB. Whatever breaks
+ * the dialogue - a lost connection, a time-out, something that is no reply - sets .broken: such a
+ * connection is closed without QUIT, as nobody knows what the other side would make of it. What a
+ * failure means is said by errors.c, not here.
+ */
+#include "deliver/client.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+#define REPLY_OCTETS_MAX (12 * 1024)	/* of one line; RFC 5321 4.5.3.1.5 says 512 */
+#define QUIT_FLUSH_MS 1000
+#define SMTP_PORT 25
+
+uint64_t deadline_in(uint64_t ns)
+{
+	uint64_t at;
+
+	return __builtin_add_overflow(loop_now(), ns, &at) ? NEVER : at;
+}
+
+enum failure client_failed(struct client *c, ssize_t error)
+{
+	c->broken = true;
+	switch (error) {
+	case -ECANCELED:
+		return FAIL_CANCELLED;
+	case -ETIMEDOUT:
+		return FAIL_TIMEOUT;
+	case -EPROTO:
+	case -EMSGSIZE:
+	case -ECONNABORTED:
+		return FAIL_GARBAGE;
+	default:
+		return FAIL_LOST;
+	}
+}
+
+enum failure client_write(struct client *c, struct str octets)
+{
+	int r = stream_write(c->stream, octets.p, octets.n, deadline_in(c->timeout_ns));
+
+	return r < 0 ? client_failed(c, r) : FAIL_NONE;
+}
+
+enum failure client_flush(struct client *c)
+{
+	int r = stream_flush(c->stream, deadline_in(c->timeout_ns));
+
+	return r < 0 ? client_failed(c, r) : FAIL_NONE;
+}
+
+static enum failure read_reply(struct client *c, uint64_t deadline) SUSPENDS
+{
+	struct str line;
+	int r;
+
+	reply_reader_reset(&c->reader);
+	do {
+		r = stream_line(c->stream, REPLY_OCTETS_MAX, deadline, &line);
+		if (r <= 0)
+			return client_failed(c, r);
+		r = reply_reader_line(&c->reader, line);
+	} while (r == 0);
+	return r < 0 ? client_failed(c, -EPROTO) : FAIL_NONE;
+}
+
+enum failure client_expect(struct client *c, unsigned class, uint64_t timeout_ns)
+{
+	enum failure f = read_reply(c, deadline_in(timeout_ns));
+
+	if (!f)
+		f = failure_of_reply(&c->reader.reply, class);
+	if (f == FAIL_421 || f == FAIL_GARBAGE)
+		c->broken = true;
+	return f;
+}
+
+/* A hint of the poller may be stale: what it told of may have been read with the octets before. */
+bool client_has_input(struct client *c)
+{
+	if (stream_peek(c->stream).n)
+		return true;
+	return stream_has_input(c->stream) && stream_fill_now(c->stream) != -EAGAIN;
+}
+
+bool client_may_go_on(const struct client *c)
+{
+	return !c->broken && c->messages < c->messages_max &&
+	       (!c->offers.mail_max || c->messages < c->offers.mail_max);
+}
+
+/* ---- the beginning */
+
+static enum failure ask(struct client *c, const char *verb, struct str argument) SUSPENDS
+{
+	struct buf line = BUF_INIT(COMMAND_LINE_MAX);
+	enum failure f;
+
+	buf_printf(&line, "%s %.*s\r\n", verb, STR_ARG(argument));
+	f = client_write(c, buf_str(&line));
+	buf_done(&line);
+	if (!f)
+		f = client_flush(c);
+	return f ? f : client_expect(c, 2, c->timeout_ns);
+}
+
+/* EHLO, or HELO where EHLO is unknown (RFC 5321 3.2); LMTP knows only LHLO. */
+static enum failure hello(struct client *c, const struct config *config) SUSPENDS
+{
+	enum failure f = ask(c, c->protocol == ROUTE_LMTP ? "LHLO" : "EHLO", config->hostname);
+	struct str rest;
+
+	if (!f) {
+		ehlo_parse(&c->reader.reply, &c->offers);
+		c->offered = offers_bits(&c->offers);
+		return f;
+	}
+	if (f != FAIL_5XX || c->protocol == ROUTE_LMTP)
+		return f;
+	f = ask(c, "HELO", config->hostname);
+	rest = c->reader.reply.text;
+	if (!f)
+		str_copy(c->offers.name, sizeof(c->offers.name), str_word(&rest));
+	return f;
+}
+
+/*
+ * A host that says our own name is us, if it listens where mail exchangers do. On other ports it
+ * may be a filter or an LMTP server that shares our machine and its name, and so may anything be
+ * that speaks LMTP.
+ */
+static bool is_ourselves(const struct client *c, const struct config *config)
+{
+	return c->protocol == ROUTE_SMTP && c->endpoint.port == SMTP_PORT &&
+	       str_eq_nocase(str_of(c->offers.name), config->hostname);
+}
+
+static enum failure begin(struct client *c, const struct config *config,
+			  enum stage *ret_stage) SUSPENDS
+{
+	enum failure f;
+
+	*ret_stage = STAGE_GREETING;
+	f = client_expect(c, 2, c->timeout_ns);
+	if (f)
+		return f;
+	*ret_stage = STAGE_HELLO;
+	f = hello(c, config);
+	if (!f && is_ourselves(c, config))
+		f = FAIL_LOOP;
+	return f;
+}
+
+static void describe_host(struct client *c, struct str name)
+{
+	char address[ENDPOINT_TEXT_MAX];
+	struct buf text = BUF_INIT(sizeof(c->host) - 1);
+
+	ip_text(address, &c->endpoint.ip);
+	buf_add_str(&text, str_sub(name, 0, 255));
+	if (c->endpoint.ip.family && !str_eq(name, str_of(address)))
+		buf_printf(&text, " (%s)", address);
+	str_copy(c->host, sizeof(c->host), buf_str(&text));
+	buf_done(&text);
+}
+
+static struct client *client_new(const struct client_target *t)
+{
+	struct client *c = mem_zalloc(sizeof(*c));
+
+	c->endpoint = t->endpoint;
+	if (t->endpoint.path)
+		c->endpoint.path = c->path = mem_strdup(t->endpoint.path);
+	c->protocol = t->route->protocol;
+	c->timeout_ns = t->route->timeout_ns;
+	c->messages_max = t->route->messages_max ? t->route->messages_max : UINT32_MAX;
+	list_init(&c->in_list);
+	reply_reader_init(&c->reader);
+	describe_host(c, t->host);
+	session_id_make(c->session);
+	return c;
+}
+
+static enum failure connect_to(struct client *c, const struct client_target *t,
+			       const char **ret_detail) SUSPENDS
+{
+	int r = stream_connect(NULL, &c->endpoint, deadline_in(t->route->connect_timeout_ns),
+			       &c->stream);
+
+	if (r < 0) {
+		c->broken = true;
+		if (r == -ECONNREFUSED)
+			return FAIL_REFUSED;
+		if (r == -ECANCELED || r == -ETIMEDOUT)
+			return client_failed(c, r);
+		*ret_detail = strerror(-r);
+		return FAIL_LOST;
+	}
+	c->transcript = transcript_start(t->config, &c->endpoint.ip, t->domain, c->session);
+	if (c->transcript)
+		stream_set_tap(c->stream, transcript_tap, c->transcript);
+	return FAIL_NONE;
+}
+
+struct client *client_open(const struct client_target *t, struct arena *words, struct problem *ret)
+{
+	struct client *c = client_new(t);
+	enum stage stage = STAGE_CONNECT;
+	const char *detail = NULL;
+	enum failure f = connect_to(c, t, &detail);
+
+	if (!f)
+		f = begin(c, t->config, &stage);
+	if (!f)
+		return c;
+	*ret = (struct problem){ .error = NULL };
+	if (f != FAIL_CANCELLED)
+		problem_set(ret, words, stage, f, failure_is_reply(f) ? &c->reader.reply : NULL,
+			    str_of(c->host), str_of(detail));
+	if (!c->broken)
+		client_say_quit(c);
+	client_free(c);
+	return NULL;
+}
+
+/* ---- the end */
+
+void client_say_quit(struct client *c)
+{
+	if (stream_write(c->stream, "QUIT\r\n", 6, in_ms(QUIT_FLUSH_MS)) < 0 ||
+	    stream_flush(c->stream, in_ms(QUIT_FLUSH_MS)) < 0)
+		c->broken = true;
+}
+
+void client_await_end(struct client *c, uint64_t deadline)
+{
+	if (!c->broken)
+		read_reply(c, deadline);
+}
+
+void client_free(struct client *c)
+{
+	if (!c)
+		return;
+	stream_free(c->stream);
+	transcript_free(c->transcript);
+	reply_reader_done(&c->reader);
+	mem_free(c->path);
+	mem_free(c);
+}

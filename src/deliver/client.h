@@ -1,0 +1,80 @@
+/*
+ * client - one SMTP or LMTP session out: greeting, EHLO, replies, QUIT. Used by one task at a time,
+ * on one loop.
+ */
+#ifndef DELIVER_CLIENT_H
+#define DELIVER_CLIENT_H
+
+#include "base/hash.h"
+#include "config/config.h"
+#include "deliver/errors.h"
+#include "net/stream.h"
+#include "report/log.h"
+#include "smtp/ehlo.h"
+
+struct client {
+	struct map_node in_pool;
+	/* the pool's idle ones, oldest first; or those that are closed */
+	struct list in_list;
+	struct stream *stream;		/* owned */
+	struct endpoint endpoint;
+	char *path;			/* owned; endpoint.path, or NULL */
+	enum route_protocol protocol;
+	struct transcript *transcript;	/* owned; NULL: none */
+	struct reply_reader reader;
+	struct offers offers;
+	unsigned offered;		/* OFFER_* */
+	uint64_t timeout_ns;
+	uint64_t idle_until;		/* in the pool */
+	uint32_t messages;		/* transactions begun */
+	uint32_t messages_max;
+	bool needs_reset;		/* a transaction was left open: RSET goes first */
+	bool broken;			/* out of step, or gone: close, without QUIT */
+	char host[320];			/* "name (address)", for logs and notices */
+	char session[SESSION_ID_MAX];
+};
+
+struct client_target {
+	const struct config *config;
+	const struct route *route;
+	struct endpoint endpoint;
+	struct str host;		/* its name as the route has it */
+	struct str domain;		/* next hop, for transcripts */
+};
+
+/*
+ * Connect and say hello. NULL: *ret tells why, its texts are in words; .error is NULL if the task
+ * was cancelled.
+ */
+struct client *client_open(const struct client_target *t, struct arena *words,
+			   struct problem *ret) SUSPENDS;
+void client_free(struct client *c);	/* closes at once; NULL is fine */
+
+/*
+ * Octets of commands; then client_flush. FAIL_NONE, FAIL_LOST, FAIL_TIMEOUT or FAIL_CANCELLED
+ * (.broken is then set).
+ */
+enum failure client_write(struct client *c, struct str octets) SUSPENDS;
+enum failure client_flush(struct client *c) SUSPENDS;
+/*
+ * The next reply: it must be of that class (2 or 3). .reader.reply holds it until the next one is
+ * read.
+ */
+enum failure client_expect(struct client *c, unsigned class, uint64_t timeout_ns) SUSPENDS;
+/* A failure of stream calls, by its -errno. */
+enum failure client_failed(struct client *c, ssize_t error);
+
+/*
+ * Something came that nobody asked for, or the end: an idle connection is then of no use, and
+ * content is not wanted.
+ */
+bool client_has_input(struct client *c);
+bool client_may_go_on(const struct client *c);	/* another transaction is allowed on it */
+
+/* Say QUIT; client_await_end reads until the answer came or the deadline did. */
+void client_say_quit(struct client *c) SUSPENDS;
+void client_await_end(struct client *c, uint64_t deadline) SUSPENDS;
+
+uint64_t deadline_in(uint64_t ns);	/* from now; NEVER if that is past the end of time */
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * deliver - the service: starts slots where schedule/ wants them, and ends them. See deliver.h.
+ *
+ * A slot is one task: it asks the destination's home for a job, attempts it (attempt.c), reports
+ * and asks again, until there is none. Its connection stays with it from job to job and goes to the
+ * core's pool when it ends.
+ */
+#include "deliver/service.h"
+
+#include "base/mem.h"
+
+#include <stdatomic.h>
+
+#define FLIGHT_MAX (256 * 1024)	/* octets of commands: 100 of at most 2 KiB */
+#define DOT_TIMEOUT_NS (600 * SECOND)
+#define STOP_LOOK_MS 5
+#define STOP_AGAIN_MS 10	/* before a task for the farewell is tried again */
+
+struct deliver *deliver_new(struct net *n, struct spool *s, struct bounce *b)
+{
+	struct deliver *d = mem_zalloc(sizeof(*d));
+
+	d->net = n;
+	d->cores_n = net_workers(n);
+	d->spool = s;
+	d->bounce = b;
+	d->dot_timeout_ns = DOT_TIMEOUT_NS;
+	d->hosts = hosts_new(n);
+	d->health = health_new();
+	d->cores = mem_calloc(d->cores_n, sizeof(*d->cores));
+	for (unsigned i = 0; i < d->cores_n; i++) {
+		d->cores[i].deliver = d;
+		d->cores[i].loop = net_loop(n, i);
+		task_group_init(&d->cores[i].slots);
+		pool_init(&d->cores[i].pool);
+	}
+	return d;
+}
+
+void deliver_set_schedule(struct deliver *d, struct schedule *q)
+{
+	d->schedule = q;
+}
+
+void deliver_free(struct deliver *d)
+{
+	if (!d)
+		return;
+	for (unsigned i = 0; i < d->cores_n; i++)
+		pool_done(&d->cores[i].pool);
+	mem_free(d->cores);
+	health_free(d->health);
+	hosts_free(d->hosts);
+	mem_free(d);
+}
+
+/* ---- slots */
+
+static void slot_run(void *arg)
+{
+	struct delivery *v = arg;
+
+	schedule_turn(v->deliver->schedule, &v->slot);
+	while (v->slot.job) {
+		attempt(v, v->slot.job);
+		v->slot.finished = v->slot.job;
+		schedule_turn(v->deliver->schedule, &v->slot);
+	}
+	attempt_release(v);
+	config_unref(v->config);
+	buf_done(&v->flight);
+	mem_free(v);
+}
+
+bool deliver_slot_start(void *deliver, struct destination *destination)
+{
+	struct deliver *d = deliver;
+	struct core *core = &d->cores[loop_index(loop_self())];
+	struct delivery *v;
+
+	if (core->stopping)
+		return false;
+	v = mem_zalloc(sizeof(*v));
+	v->deliver = d;
+	v->core = core;
+	v->slot.destination = destination;
+	v->flight = BUF_INIT(FLIGHT_MAX);
+	if (task_start(&core->slots, slot_run, v, "deliver"))
+		return true;
+	mem_free(v);
+	return false;
+}
+
+/*
+ * ---- stop: each core ends its slots, then its pool. The caller waits in the join of an actor that
+ * looks now and then, as that works in every world, and nobody has to wake an actor that may be
+ * gone already.
+ */
+
+struct stop {
+	struct deliver *deliver;
+	_Atomic unsigned left;
+	uint64_t grace_ns;
+};
+
+struct core_stop {
+	struct post post;
+	struct timer again;
+	struct stop *stop;
+	struct core *core;
+};
+
+static void core_stop_run(void *arg)
+{
+	struct core_stop *s = arg;
+	struct stop *stop = s->stop;
+
+	if (task_group_wait(&s->core->slots, deadline_in(stop->grace_ns)) < 0) {
+		task_group_cancel(&s->core->slots);
+		task_group_wait(&s->core->slots, NEVER);
+	}
+	pool_close(&s->core->pool);
+	hosts_wait(stop->deliver->hosts);
+	mem_free(s);
+	atomic_fetch_sub(&stop->left, 1);
+}
+
+static void core_stop_start(struct timer *t)
+{
+	struct core_stop *s = CONTAINER_OF(t, struct core_stop, again);
+
+	s->core->stopping = true;
+	if (!task_start(NULL, core_stop_run, s, "deliver-stop"))
+		timer_set(t, in_ms(STOP_AGAIN_MS));
+}
+
+static void on_stop(struct post *p)
+{
+	struct core_stop *s = CONTAINER_OF(p, struct core_stop, post);
+
+	timer_init(&s->again, core_stop_start);
+	core_stop_start(&s->again);
+}
+
+static int64_t stop_step(void *arg)
+{
+	struct stop *s = arg;
+
+	return atomic_load(&s->left) ? (int64_t)(STOP_LOOK_MS * MILLISECOND) : STEP_DONE;
+}
+
+void deliver_stop(struct deliver *d, uint64_t grace_ns)
+{
+	struct world *w = net_world(d->net);
+	struct stop stop = { .deliver = d, .left = d->cores_n, .grace_ns = grace_ns };
+	struct actor *actor = w->actor_start(w, "deliver-stop", stop_step, &stop);
+
+	for (unsigned i = 0; i < d->cores_n; i++) {
+		struct core_stop *s = mem_zalloc(sizeof(*s));
+
+		s->stop = &stop;
+		s->core = &d->cores[i];
+		loop_post(s->core->loop, &s->post, on_stop);
+	}
+	w->actor_join(w, actor);
+}
+
+/* ---- for explain and queries */
+
+static void describe_host(struct buf *out, struct deliver *d, const struct route_host *h)
+{
+	static const char *const words[] = {
+		[HOST_WORKS] = "", [HOST_PROBE] = ", to be probed", [HOST_RESTS] = ", resting",
+	};
+	uint64_t until = 0;
+	enum host_state state = HOST_WORKS;
+
+	if (d)
+		state = health_state(d->health, h,
+				     loop_self() ? loop_now()
+						 : net_world(d->net)->now(net_world(d->net)),
+				     &until);
+	buf_add_str(out, h->name);
+	if (!h->endpoint.path)
+		buf_printf(out, " port %u", h->port);
+	if (h->weight > 1)
+		buf_printf(out, ", weight %u", h->weight);
+	buf_printf(out, "%s%s\n", h->backup ? ", backup" : "", words[state]);
+}
+
+void deliver_describe_route(struct buf *out, struct deliver *d, const struct route *r)
+{
+	for (int backup = 0; backup < 2; backup++)
+		for (unsigned i = 0; i < r->hosts_n; i++)
+			if (r->hosts[i].backup == backup)
+				describe_host(out, d, &r->hosts[i]);
+}

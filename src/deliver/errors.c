@@ -1,0 +1,231 @@
+/*
+ * errors - the one table that says what each thing that can go wrong means.
+ *
+ * A row for each (stage, failure): whom it concerns, whether it lasts, whether the connection can
+ * be used on, and the words and status code if the other side gave none (RFC 3463). The principles:
+ *
+ *  - Before EHLO was answered it is about the host: no message is judged by it, the next host is
+ *    tried, and when none is left the destination rests. That includes 5xx greetings: the host
+ *    refuses us, not this message (RFC 5321 3.1, 4.2.4.2).
+ *  - From MAIL to the answer to DATA a temporary trouble may be the host's or the message's. The
+ *    next host is tried; if none is left the message is deferred, and only it: one message that
+ *    makes a server hang up must not stop the mail of others.
+ *  - A refused recipient concerns nobody else.
+ *  - After the final dot nothing is tried at once: without an answer the message may have been
+ *    taken (RFC 1047).
+ *
+ * The table is printed in docs/design/delivery.md.
+ */
+#include "deliver/errors.h"
+
+#include <assert.h>
+
+#define T(stage, failure, scope, closes, s, d, text) \
+	{ STAGE_##stage, FAIL_##failure, SCOPE_##scope, TEMPORARY, closes, { 4, s, d }, text }
+#define P(stage, failure, scope, closes, s, d, text) \
+	{ STAGE_##stage, FAIL_##failure, SCOPE_##scope, PERMANENT, closes, { 5, s, d }, text }
+#define KEEPS false
+#define CLOSES true
+
+static const struct error table[] = {
+	T(ROUTE, NO_ROUTE, HOST, KEEPS, 3, 5, "the route is not in the configuration"),
+	T(LOOKUP, NO_NAME, HOST, KEEPS, 4, 4, "the host's name has no address"),
+	T(LOOKUP, NO_ANSWER, HOST, KEEPS, 4, 3, "the host's name could not be looked up"),
+	T(CONNECT, REFUSED, HOST, KEEPS, 4, 1, "connection refused"),
+	T(CONNECT, TIMEOUT, HOST, KEEPS, 4, 1, "connection timed out"),
+	T(CONNECT, LOST, HOST, KEEPS, 4, 1, "cannot connect"),
+
+	T(GREETING, 4XX, HOST, CLOSES, 4, 1, "refused to talk to us"),
+	T(GREETING, 421, HOST, CLOSES, 4, 1, "refused to talk to us"),
+	T(GREETING, 5XX, HOST, CLOSES, 4, 1, "refused to talk to us"),
+	T(GREETING, LOST, HOST, CLOSES, 4, 2, "connection lost before the greeting"),
+	T(GREETING, TIMEOUT, HOST, CLOSES, 4, 2, "no greeting in time"),
+	T(GREETING, GARBAGE, HOST, CLOSES, 5, 0, "the greeting is not SMTP"),
+	T(HELLO, 4XX, HOST, CLOSES, 4, 1, "EHLO refused"),
+	T(HELLO, 421, HOST, CLOSES, 4, 1, "EHLO refused"),
+	T(HELLO, 5XX, HOST, CLOSES, 4, 1, "EHLO refused"),
+	T(HELLO, LOST, HOST, CLOSES, 4, 2, "connection lost at EHLO"),
+	T(HELLO, TIMEOUT, HOST, CLOSES, 4, 2, "no answer to EHLO in time"),
+	T(HELLO, GARBAGE, HOST, CLOSES, 5, 0, "the answer to EHLO is not SMTP"),
+	T(HELLO, LOOP, HOST, CLOSES, 4, 6,
+	  "mail loops back to myself: the host calls itself by our name"),
+
+	P(OFFERS, SIZE, MESSAGE, KEEPS, 3, 4, "the message is larger than the host takes"),
+	P(OFFERS, EIGHTBIT, MESSAGE, KEEPS, 6, 3,
+	  "the message holds 8-bit text and the host does not offer 8BITMIME"),
+	P(OFFERS, BINARY, MESSAGE, KEEPS, 6, 3,
+	  "the message is binary and the host does not offer BINARYMIME"),
+	P(OFFERS, UTF8, MESSAGE, KEEPS, 6, 7,
+	  "the message needs SMTPUTF8 and the host does not offer it"),
+	P(OFFERS, UNSPEAKABLE, MESSAGE, KEEPS, 5, 4, "the envelope cannot be written as SMTP"),
+	T(OFFERS, CONTENT, MESSAGE, KEEPS, 3, 0, "the content cannot be read from the spool"),
+
+	T(MAIL, 4XX, TRY, KEEPS, 0, 0, "MAIL refused for now"),
+	P(MAIL, 5XX, MESSAGE, KEEPS, 0, 0, "MAIL refused"),
+	T(MAIL, 421, TRY, CLOSES, 3, 2, "the host closes the connection"),
+	T(MAIL, LOST, TRY, CLOSES, 4, 2, "connection lost at MAIL"),
+	T(MAIL, TIMEOUT, TRY, CLOSES, 4, 2, "no answer to MAIL in time"),
+	T(MAIL, GARBAGE, TRY, CLOSES, 5, 0, "the answer to MAIL is not SMTP"),
+	T(RCPT, 4XX, RECIPIENT, KEEPS, 0, 0, "recipient refused for now"),
+	T(RCPT, TOO_MANY, RECIPIENT, KEEPS, 5, 3, "too many recipients at once"),
+	P(RCPT, 5XX, RECIPIENT, KEEPS, 0, 0, "recipient refused"),
+	T(RCPT, 421, TRY, CLOSES, 3, 2, "the host closes the connection"),
+	T(RCPT, LOST, TRY, CLOSES, 4, 2, "connection lost at RCPT"),
+	T(RCPT, TIMEOUT, TRY, CLOSES, 4, 2, "no answer to RCPT in time"),
+	T(RCPT, GARBAGE, TRY, CLOSES, 5, 0, "the answer to RCPT is not SMTP"),
+	T(DATA, 4XX, TRY, KEEPS, 0, 0, "DATA refused for now"),
+	P(DATA, 5XX, MESSAGE, KEEPS, 0, 0, "DATA refused"),
+	T(DATA, 421, TRY, CLOSES, 3, 2, "the host closes the connection"),
+	T(DATA, LOST, TRY, CLOSES, 4, 2, "connection lost at DATA"),
+	T(DATA, TIMEOUT, TRY, CLOSES, 4, 2, "no answer to DATA in time"),
+	T(DATA, GARBAGE, TRY, CLOSES, 5, 0, "the answer to DATA is not SMTP"),
+
+	T(BODY, 4XX, MESSAGE, CLOSES, 0, 0, "refused in the middle of the content"),
+	P(BODY, 5XX, MESSAGE, CLOSES, 0, 0, "refused in the middle of the content"),
+	T(BODY, 421, TRY, CLOSES, 3, 2, "the host closes the connection"),
+	T(BODY, LOST, TRY, CLOSES, 4, 2, "connection lost in the middle of the content"),
+	T(BODY, TIMEOUT, MESSAGE, CLOSES, 4, 2, "the host does not take the content"),
+	T(BODY, GARBAGE, MESSAGE, CLOSES, 5, 0,
+	  "an answer in the middle of the content that is none"),
+	T(BODY, CONTENT, MESSAGE, CLOSES, 3, 0, "the content cannot be read from the spool"),
+	T(DOT, 4XX, MESSAGE, KEEPS, 0, 0, "the content was refused for now"),
+	P(DOT, 5XX, MESSAGE, KEEPS, 0, 0, "the content was refused"),
+	T(DOT, 421, MESSAGE, CLOSES, 3, 2, "the host closes the connection"),
+	T(DOT, LOST, MESSAGE, CLOSES, 4, 2,
+	  "connection lost after the end of the content: the message may have been taken"),
+	T(DOT, TIMEOUT, MESSAGE, CLOSES, 4, 2,
+	  "no answer to the end of the content in time: the message may have been taken"),
+	T(DOT, GARBAGE, MESSAGE, CLOSES, 5, 0,
+	  "the answer to the end of the content is not SMTP: the message may have been taken"),
+};
+
+#define TABLE_N (sizeof(table) / sizeof(table[0]))
+
+const struct error *error_table(size_t *ret_n)
+{
+	*ret_n = TABLE_N;
+	return table;
+}
+
+const struct error *error_find(enum stage stage, enum failure failure)
+{
+	for (size_t i = 0; i < TABLE_N; i++)
+		if (table[i].stage == stage && table[i].failure == failure)
+			return &table[i];
+	assert(!"a failure without a row");
+	return NULL;
+}
+
+const char *stage_name(enum stage s)
+{
+	static const char *const names[] = {
+		[STAGE_ROUTE] = "route",     [STAGE_LOOKUP] = "lookup",
+		[STAGE_CONNECT] = "connect", [STAGE_GREETING] = "greeting",
+		[STAGE_HELLO] = "EHLO",	     [STAGE_OFFERS] = "offers",
+		[STAGE_MAIL] = "MAIL",	     [STAGE_RCPT] = "RCPT",
+		[STAGE_DATA] = "DATA",	     [STAGE_BODY] = "content",
+		[STAGE_DOT] = "final dot",
+	};
+
+	return names[s];
+}
+
+const char *failure_name(enum failure f)
+{
+	static const char *const names[FAIL_N] = {
+		[FAIL_NONE] = "none",
+		[FAIL_4XX] = "4xx",
+		[FAIL_421] = "421",
+		[FAIL_5XX] = "5xx",
+		[FAIL_TOO_MANY] = "452, 552",
+		[FAIL_LOST] = "connection lost",
+		[FAIL_TIMEOUT] = "time-out",
+		[FAIL_GARBAGE] = "no SMTP reply",
+		[FAIL_REFUSED] = "refused",
+		[FAIL_NO_ANSWER] = "no answer",
+		[FAIL_NO_ROUTE] = "unknown route",
+		[FAIL_NO_NAME] = "no such name",
+		[FAIL_LOOP] = "our own name",
+		[FAIL_SIZE] = "too large",
+		[FAIL_EIGHTBIT] = "8-bit text",
+		[FAIL_BINARY] = "binary",
+		[FAIL_UTF8] = "UTF-8 address",
+		[FAIL_UNSPEAKABLE] = "bad envelope",
+		[FAIL_CONTENT] = "content unreadable",
+		[FAIL_CANCELLED] = "cancelled",
+	};
+
+	return names[f];
+}
+
+enum failure failure_of_reply(const struct reply *r, unsigned class)
+{
+	if (r->code / 100 == class)
+		return FAIL_NONE;
+	if (r->code == 421)
+		return FAIL_421;
+	if (reply_is_temporary(r))
+		return FAIL_4XX;
+	return reply_is_permanent(r) ? FAIL_5XX : FAIL_GARBAGE;
+}
+
+bool failure_is_reply(enum failure f)
+{
+	return f == FAIL_4XX || f == FAIL_421 || f == FAIL_5XX || f == FAIL_TOO_MANY;
+}
+
+void problem_set(struct problem *p, struct arena *a, enum stage stage, enum failure failure,
+		 const struct reply *said, struct str host, struct str detail)
+{
+	const struct error *e = error_find(stage, failure);
+
+	*p = (struct problem){ .error = e, .host = arena_str(a, host) };
+	if (said) {
+		p->reply = *said;
+		p->reply.text = arena_str(a, said->text);
+	} else {
+		p->reply.enhanced = e->enhanced;
+		p->reply.text = str_of(e->text);
+		if (detail.n)
+			p->reply.text = arena_printf(a, "%s: %.*s", e->text, STR_ARG(detail));
+	}
+}
+
+void problem_outcome(const struct problem *p, uint32_t recipient, struct outcome *ret)
+{
+	*ret = (struct outcome){
+		.recipient = recipient,
+		.state = p->error->lasting == PERMANENT ? RECIPIENT_FAILED : RECIPIENT_QUEUED,
+		.attempted = true,
+		.reply = p->reply,
+		.host = p->host,
+	};
+}
+
+static const char *scope_words(const struct error *e)
+{
+	switch (e->scope) {
+	case SCOPE_HOST:
+		return "next host, else the destination rests";
+	case SCOPE_TRY:
+		return "next host, else the message waits";
+	case SCOPE_MESSAGE:
+		return e->lasting == PERMANENT ? "the message fails" : "the message waits";
+	case SCOPE_RECIPIENT:
+		break;
+	}
+	return e->lasting == PERMANENT ? "the recipient fails" : "the recipient waits";
+}
+
+void errors_reference(struct buf *out)
+{
+	buf_add_lit(out, "| stage | what happens | then | connection | status if none was given |\n"
+			 "| --- | --- | --- | --- | --- |\n");
+	for (size_t i = 0; i < TABLE_N; i++) {
+		const struct error *e = &table[i];
+
+		buf_printf(out, "| %s | %s | %s | %s | %u.%u.%u |\n", stage_name(e->stage),
+			   failure_name(e->failure), scope_words(e), e->closes ? "closed" : "kept",
+			   e->enhanced.class, e->enhanced.subject, e->enhanced.detail);
+	}
+}

@@ -1,0 +1,166 @@
+/*
+ * pool - one core's idle connections.
+ *
+ * A connection is found again by address, port and protocol; the one used last first, so that the
+ * others may grow old. The keeper, a task that runs while there is anything to keep, looks once a
+ * second which were closed by their servers or have been idle too long; it also says the QUITs that
+ * slots have no time to wait for, many at once and at most QUIT_MS. Per core, not shared: a
+ * connection never changes its loop. How many there can be is bounded by schedule/, which never
+ * runs more than an even share of a destination's slots on one core.
+ */
+#include "deliver/pool.h"
+
+#include "base/mem.h"
+
+#define IDLE_MAX 256		/* per core; the oldest goes first */
+#define LOOK_MS 1000
+#define QUIT_MS 2000
+
+void pool_init(struct pool *p)
+{
+	*p = (struct pool){ .n = 0 };
+	list_init(&p->idle);
+	list_init(&p->leaving);
+	task_group_init(&p->keepers);
+}
+
+void pool_done(struct pool *p)
+{
+	map_done(&p->by_endpoint);
+}
+
+static uint64_t key_of(const struct endpoint *e, enum route_protocol protocol)
+{
+	return endpoint_hash(e) + protocol;
+}
+
+static void take_out(struct pool *p, struct client *c)
+{
+	map_remove(&p->by_endpoint, &c->in_pool);
+	list_remove(&c->in_list);
+	p->n--;
+}
+
+static struct client *find(struct pool *p, const struct endpoint *e, enum route_protocol protocol)
+{
+	for (struct map_node *n = map_first(&p->by_endpoint, key_of(e, protocol)); n;
+	     n = map_next(n)) {
+		struct client *c = CONTAINER_OF(n, struct client, in_pool);
+
+		if (c->protocol == protocol && endpoint_eq(&c->endpoint, e))
+			return c;
+	}
+	return NULL;
+}
+
+struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol)
+{
+	struct client *c;
+
+	while ((c = find(p, e, protocol))) {
+		take_out(p, c);
+		if (!client_has_input(c))
+			return c;
+		client_free(c);
+	}
+	return NULL;
+}
+
+/* ---- the keeper */
+
+static void retire(struct pool *p, struct client *c)
+{
+	take_out(p, c);
+	list_push(&p->leaving, &c->in_list);
+}
+
+static void look(struct pool *p)
+{
+	LIST_FOR(at, &p->idle) {
+		struct client *c = LIST_ENTRY(at, struct client, in_list);
+
+		if (client_has_input(c)) {
+			take_out(p, c);
+			client_free(c);
+		} else if (p->closing || c->idle_until <= loop_now()) {
+			retire(p, c);
+		}
+	}
+}
+
+static void say_farewells(struct pool *p) SUSPENDS
+{
+	uint64_t deadline = in_ms(QUIT_MS);
+	struct list leaving, *at;
+
+	list_init(&leaving);
+	list_splice(&leaving, &p->leaving);
+	LIST_FOR(each, &leaving)
+		client_say_quit(LIST_ENTRY(each, struct client, in_list));
+	while ((at = list_pop(&leaving))) {
+		client_await_end(LIST_ENTRY(at, struct client, in_list), deadline);
+		client_free(LIST_ENTRY(at, struct client, in_list));
+	}
+}
+
+static void keeper_run(void *arg)
+{
+	struct pool *p = arg;
+
+	do {
+		look(p);
+		say_farewells(p);
+		if (p->n && !p->closing && list_is_empty(&p->leaving))
+			task_wait(in_ms(LOOK_MS));
+	} while (p->n || !list_is_empty(&p->leaving));
+	p->keeper = NULL;
+}
+
+/* Without a stack to be had the connections are closed at once: that is what they are, a luxury. */
+static void wake_keeper(struct pool *p)
+{
+	if (p->keeper) {
+		task_wake(p->keeper);
+		return;
+	}
+	p->keeper = task_start(&p->keepers, keeper_run, p, "pool");
+	if (p->keeper)
+		return;
+	LIST_FOR(at, &p->idle)
+		retire(p, LIST_ENTRY(at, struct client, in_list));
+	LIST_FOR(at, &p->leaving) {
+		list_remove(at);
+		client_free(LIST_ENTRY(at, struct client, in_list));
+	}
+}
+
+void pool_put(struct pool *p, struct client *c, uint64_t idle_ns)
+{
+	if (c->broken || client_has_input(c)) {
+		client_free(c);
+		return;
+	}
+	reply_reader_done(&c->reader);
+	reply_reader_init(&c->reader);
+	if (p->closing || !idle_ns || !client_may_go_on(c)) {
+		list_push(&p->leaving, &c->in_list);
+		wake_keeper(p);
+		return;
+	}
+	if (p->n == IDLE_MAX)
+		retire(p, LIST_ENTRY(list_first(&p->idle), struct client, in_list));
+	c->idle_until = deadline_in(idle_ns);
+	list_push(&p->idle, &c->in_list);
+	map_insert(&p->by_endpoint, &c->in_pool, key_of(&c->endpoint, c->protocol));
+	p->n++;
+	if (!p->keeper || !list_is_empty(&p->leaving))
+		wake_keeper(p);
+}
+
+void pool_close(struct pool *p)
+{
+	p->closing = true;
+	if (p->n || !list_is_empty(&p->leaving))
+		wake_keeper(p);
+	task_group_wait(&p->keepers, NEVER);
+}

@@ -1,0 +1,32 @@
+/*
+ * pool - one core's idle connections, kept for the next message to the same host. See pool.c.
+ */
+#ifndef DELIVER_POOL_H
+#define DELIVER_POOL_H
+
+#include "deliver/client.h"
+
+struct pool {
+	struct map by_endpoint;
+	struct list idle;		/* clients, the one that came first first */
+	struct list leaving;		/* clients that are to be told QUIT */
+	/* the task that looks after both lists, while there is something in them */
+	struct task_group keepers;
+	struct task *keeper;
+	unsigned n;			/* idle */
+	bool closing;
+};
+
+void pool_init(struct pool *p);
+void pool_done(struct pool *p);
+/* NULL: none */
+struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol);
+/*
+ * Takes the client: kept until idle_ns from now, if it may be used again; else it is told QUIT, or
+ * simply closed.
+ */
+void pool_put(struct pool *p, struct client *c, uint64_t idle_ns);
+/* QUIT to all and wait until they are gone. */
+void pool_close(struct pool *p) SUSPENDS;
+
+#endif

@@ -1,0 +1,330 @@
+/*
+ * peer - a next hop for tests: a thread that listens on 127.0.0.1 and answers as it is told.
+ *
+ * Each answer is a line or lines without the last CRLF; NULL: what a good server says. "!close"
+ * hangs up, "!stall" says nothing until the client hangs up. Everything received is kept.
+ */
+#ifndef UNIT_DELIVER_PEER_H
+#define UNIT_DELIVER_PEER_H
+
+#include "unit/unit.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PEER_RCPTS 8
+#define PEER_LOG (1024 * 1024)
+#define HUGE "!huge"
+
+struct peer {
+	/* what it says */
+	const char *greeting, *ehlo, *helo, *mail, *data, *rset, *quit;
+	const char *rcpt[PEER_RCPTS];	/* by number in the transaction */
+	const char *dot[PEER_RCPTS];	/* LMTP: for each taken; SMTP: the first */
+	const char *early;		/* after a little content, without reading on */
+	bool lmtp, trickle;
+	bool always_354;		/* DATA is accepted though no recipient was */
+	const char *path;		/* listens on a unix socket instead */
+	bool closes_idle;		/* hangs up after each transaction */
+	unsigned messages_max;		/* then MAIL gets 421 */
+	/* what it saw; stable once the client has its last reply */
+	char *log;			/* commands, as received */
+	size_t log_n;
+	char *content;
+	size_t content_n;
+	_Atomic unsigned connections, transactions;
+	_Atomic unsigned writes;	/* recv calls that brought something */
+	/* private */
+	int listener;
+	uint16_t port;
+	pthread_t thread;
+	_Atomic bool stopping;
+};
+
+struct peer_session {
+	struct peer *p;
+	int fd;
+	char in[65536];
+	size_t at, n;
+	unsigned rcpts, taken, messages;
+	bool ended;
+};
+
+static inline bool peer_send(struct peer_session *s, const char *p, size_t n)
+{
+	size_t step = s->p->trickle ? 1 : n;
+
+	for (size_t at = 0; at < n; at += step) {
+		if (send(s->fd, p + at, step, MSG_NOSIGNAL) < 0)
+			return false;
+		if (s->p->trickle)
+			usleep(20);
+	}
+	return true;
+}
+
+static inline bool peer_fill(struct peer_session *s)
+{
+	ssize_t r;
+
+	memmove(s->in, s->in + s->at, s->n - s->at);
+	s->n -= s->at;
+	s->at = 0;
+	r = recv(s->fd, s->in + s->n, sizeof(s->in) - s->n, 0);
+	if (r <= 0)
+		s->ended = true;
+	else
+		s->n += (size_t)r;
+	s->p->writes += r > 0;
+	return !s->ended;
+}
+
+static inline void peer_stall(struct peer_session *s)
+{
+	while (peer_fill(s))
+		s->at = s->n;
+}
+
+/* False: the connection is over. */
+static inline bool peer_say(struct peer_session *s, const char *given, const char *otherwise)
+{
+	const char *text = given ? given : otherwise;
+	static char huge[200 * 1024];
+
+	if (!strcmp(text, "!close"))
+		return false;
+	if (!strcmp(text, "!stall")) {
+		peer_stall(s);
+		return false;
+	}
+	if (!strcmp(text, HUGE)) {	/* one line of that many octets */
+		memset(huge, 'x', sizeof(huge));
+		memcpy(huge, "550 ", 4);
+		return peer_send(s, huge, sizeof(huge)) && peer_send(s, "\r\n", 2);
+	}
+	return peer_send(s, text, strlen(text)) && peer_send(s, "\r\n", 2);
+}
+
+/* The next line without its CRLF, NUL-terminated; NULL at the end. */
+static inline char *peer_line(struct peer_session *s)
+{
+	for (;;) {
+		char *start = s->in + s->at, *end = memmem(start, s->n - s->at, "\r\n", 2);
+
+		if (end) {
+			*end = 0;
+			s->at = (size_t)(end + 2 - s->in);
+			return start;
+		}
+		if (!peer_fill(s))
+			return NULL;
+	}
+}
+
+static pthread_mutex_t peer_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static inline void peer_keep(char **to, size_t *n, const char *p, size_t octets)
+{
+	pthread_mutex_lock(&peer_lock);
+	if (!*to)
+		*to = calloc(1, PEER_LOG);
+	if (*n + octets < PEER_LOG) {
+		memcpy(*to + *n, p, octets);
+		*n += octets;
+	}
+	pthread_mutex_unlock(&peer_lock);
+}
+
+static inline bool peer_answers(struct peer_session *s)
+{
+	struct peer *p = s->p;
+	unsigned n = p->lmtp ? s->taken : 1;
+
+	p->transactions++;
+	s->messages++;
+	for (unsigned i = 0; i < n; i++)
+		if (!peer_say(s, p->dot[i % PEER_RCPTS], "250 2.0.0 taken"))
+			return false;
+	s->rcpts = s->taken = 0;
+	return !p->closes_idle;
+}
+
+static inline bool peer_content(struct peer_session *s)
+{
+	struct peer *p = s->p;
+
+	if (p->early) {
+		if (!peer_fill(s) || !peer_say(s, p->early, ""))
+			return false;
+		shutdown(s->fd, SHUT_WR);
+		peer_stall(s);
+		return false;
+	}
+	for (char *line; (line = peer_line(s));) {
+		if (!strcmp(line, "."))
+			return peer_answers(s);
+		if (*line == '.')
+			line++;
+		peer_keep(&p->content, &p->content_n, line, strlen(line));
+		peer_keep(&p->content, &p->content_n, "\r\n", 2);
+	}
+	return false;
+}
+
+static inline bool peer_chunk(struct peer_session *s, const char *args)
+{
+	size_t left = strtoull(args, NULL, 10);
+
+	while (left) {
+		size_t n = s->n - s->at < left ? s->n - s->at : left;
+
+		peer_keep(&s->p->content, &s->p->content_n, s->in + s->at, n);
+		s->at += n;
+		left -= n;
+		if (left && !peer_fill(s))
+			return false;
+	}
+	return peer_answers(s);
+}
+
+static inline bool peer_data(struct peer_session *s)
+{
+	struct peer *p = s->p;
+
+	if (!s->taken && !p->always_354)
+		return peer_say(s, NULL, "554 5.5.1 no valid recipients");
+	if (!peer_say(s, p->data, "354 go on"))
+		return false;
+	return (p->data && p->data[0] != '3') || peer_content(s);
+}
+
+static inline bool peer_rcpt(struct peer_session *s)
+{
+	const char *say = s->p->rcpt[s->rcpts++ % PEER_RCPTS];
+
+	s->taken += !say || *say == '2';
+	return peer_say(s, say, "250 2.1.5 yes");
+}
+
+static inline bool peer_mail(struct peer_session *s)
+{
+	s->rcpts = s->taken = 0;
+	if (s->p->messages_max && s->messages >= s->p->messages_max) {
+		peer_say(s, NULL, "421 4.3.2 enough for now");
+		return false;
+	}
+	return peer_say(s, s->p->mail, "250 2.1.0 yes");
+}
+
+static inline bool peer_command(struct peer_session *s, char *line)
+{
+	struct peer *p = s->p;
+
+	peer_keep(&p->log, &p->log_n, line, strlen(line));
+	peer_keep(&p->log, &p->log_n, "\n", 1);
+	if (!strncmp(line, "EHLO", 4) || !strncmp(line, "LHLO", 4))
+		return peer_say(s, p->ehlo,
+				"250-peer.example hello\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+				"250 ENHANCEDSTATUSCODES");
+	if (!strncmp(line, "HELO", 4))
+		return peer_say(s, p->helo, "250 peer.example");
+	if (!strncmp(line, "MAIL", 4))
+		return peer_mail(s);
+	if (!strncmp(line, "RCPT", 4))
+		return peer_rcpt(s);
+	if (!strncmp(line, "DATA", 4))
+		return peer_data(s);
+	if (!strncmp(line, "BDAT", 4))
+		return peer_chunk(s, line + 5);
+	if (!strncmp(line, "RSET", 4))
+		return peer_say(s, p->rset, "250 2.0.0 yes");
+	if (!strncmp(line, "QUIT", 4)) {
+		peer_say(s, p->quit, "221 2.0.0 bye");
+		return false;
+	}
+	return peer_say(s, NULL, "500 5.5.2 what?");
+}
+
+static inline void *peer_session_run(void *arg)
+{
+	struct peer_session *s = arg;
+	char *line;
+
+	if (peer_say(s, s->p->greeting, "220 peer.example ESMTP"))
+		while ((line = peer_line(s)) && peer_command(s, line))
+			;
+	close(s->fd);
+	free(s);
+	return NULL;
+}
+
+/* One session after the other, unless a client opens several at once. */
+static inline void *peer_run(void *arg)
+{
+	struct peer *p = arg;
+	pthread_t threads[256];
+	unsigned n = 0;
+
+	for (;;) {
+		struct peer_session *s = calloc(1, sizeof(*s));
+
+		s->p = p;
+		s->fd = accept(p->listener, NULL, NULL);
+		if (s->fd < 0 || p->stopping || n == 256) {
+			if (s->fd >= 0)
+				close(s->fd);
+			free(s);
+			break;
+		}
+		p->connections++;
+		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+		pthread_create(&threads[n++], NULL, peer_session_run, s);
+	}
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+	return NULL;
+}
+
+static inline void peer_start(struct peer *p)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	socklen_t n = p->path ? sizeof(un) : sizeof(sa);
+	struct sockaddr *at = p->path ? (struct sockaddr *)&un : (struct sockaddr *)&sa;
+
+	if (p->path) {
+		unlink(p->path);
+		snprintf(un.sun_path, sizeof(un.sun_path), "%s", p->path);
+	}
+	p->listener = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(p->listener, at, n) < 0 || listen(p->listener, 64) < 0 ||
+	    getsockname(p->listener, at, &n) < 0)
+		abort();
+	p->port = p->path ? 0 : ntohs(sa.sin_port);
+	pthread_create(&p->thread, NULL, peer_run, p);
+}
+
+/* The clients must have hung up. */
+static inline void peer_stop(struct peer *p)
+{
+	p->stopping = true;
+	shutdown(p->listener, SHUT_RDWR);
+	pthread_join(p->thread, NULL);
+	close(p->listener);
+}
+
+static inline void peer_forget(struct peer *p)
+{
+	free(p->log);
+	free(p->content);
+	p->log = p->content = NULL;
+}
+
+#endif

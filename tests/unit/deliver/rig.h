@@ -1,0 +1,267 @@
+/*
+ * rig - what the tests of deliver/ share: a loop, a deliver service without a schedule, attempts
+ * made by hand, and a bounce_settle that keeps the outcomes.
+ */
+#ifndef UNIT_DELIVER_RIG_H
+#define UNIT_DELIVER_RIG_H
+
+#include "unit/net/run.h"
+
+#include "base/mem.h"
+#include "deliver/service.h"
+#include "schedule/home.h"
+#include "unit/deliver/peer.h"
+
+#define RIG_HOSTS 4
+#define RIG_KEPT 512
+
+struct kept {			/* an outcome, with its words */
+	enum recipient_state state;
+	uint16_t code;
+	struct enhanced enhanced;
+	bool dsn_passed, known;
+	char text[256], host[128];
+};
+
+struct rig {
+	struct net *net;
+	struct deliver *deliver;
+	struct route route;
+	struct route_host hosts[RIG_HOSTS];
+	struct destination *destination;
+	bool keep_nothing;		/* several loops file at once: only count */
+	_Atomic unsigned *filed;
+	/* of the last attempt */
+	struct kept kept[RIG_KEPT];	/* by recipient */
+	unsigned settles, failures;
+	enum job_result result;
+	enum destination_result learnt;
+	char said[160];
+};
+
+static struct rig rig;
+
+static void rig_keep(const struct outcome *o)
+{
+	struct kept *k = &rig.kept[o->recipient];
+
+	CHECK(!k->known);
+	*k = (struct kept){ .state = o->state, .code = o->reply.code, .enhanced = o->reply.enhanced,
+			    .dsn_passed = o->dsn_passed, .known = true };
+	str_copy(k->text, sizeof(k->text), o->reply.text);
+	str_copy(k->host, sizeof(k->host), o->host);
+}
+
+int bounce_settle(struct bounce *b, struct message *m, struct outcome *outcomes, unsigned n,
+		  unsigned failures)
+{
+	unsigned queued = 0;
+
+	(void)b;
+	for (unsigned i = 0; i < n; i++) {
+		struct outcome *o = &outcomes[i];
+
+		if (!rig.keep_nothing)
+			rig_keep(o);
+		if (o->state == RECIPIENT_QUEUED) {
+			o->next_ms = loop_wall_ms() + 60000;
+			queued++;
+		}
+		message_lock(m);
+		m->recipients[o->recipient].state = (uint8_t)o->state;
+		message_unlock(m);
+	}
+	if (rig.keep_nothing) {
+		atomic_fetch_add(rig.filed, n);
+	} else {
+		rig.settles++;
+		rig.failures = failures;
+	}
+	return (int)queued;
+}
+
+static inline void rig_open(void)
+{
+	static const char name[] = "r";
+	struct config *c = mem_zalloc(sizeof(*c));
+	const struct route **list = arena_alloc(&c->arena, sizeof(*list));
+
+	rig = (struct rig){.route = {
+				   .name = str_of(name),
+				   .timeout_ns = 300 * MILLISECOND,
+				   .connect_timeout_ns = SECOND,
+				   .idle_ns = 60 * SECOND,
+				   .connections_max = 10,
+				   .messages_max = 100,
+				   .hosts = rig.hosts,
+			   }};
+	atomic_init(&c->refs, 1);
+	c->hostname = STR("relay.example");
+	c->queue.give_up_after_ns = 3600 * SECOND;
+	list[0] = &rig.route;
+	c->routes = list;
+	c->routes_n = 1;
+	config_set_current(c);
+	rig.net = net_new(world_real(), 1, 1);
+	rig.deliver = deliver_new(rig.net, NULL, NULL);
+	rig.deliver->dot_timeout_ns = 500 * MILLISECOND;
+	rig.destination = mem_zalloc(sizeof(struct destination));
+	rig.destination->text = "r\0";
+	rig.destination->route_n = 1;
+	net_start(rig.net);
+}
+
+static inline void rig_close(void)
+{
+	deliver_stop(rig.deliver, SECOND);
+	net_stop(rig.net);
+	deliver_free(rig.deliver);
+	mem_free(rig.destination);
+	config_set_current(NULL);
+}
+
+static inline void rig_host(unsigned i, const char *name, uint16_t port)
+{
+	struct route_host *h = &rig.hosts[i];
+
+	*h = (struct route_host){ .name = str_of(name), .port = port, .weight = 1 };
+	ip_parse(h->name, &h->endpoint.ip);
+	h->endpoint.port = port;
+	if (rig.route.hosts_n <= i)
+		rig.route.hosts_n = i + 1;
+}
+
+static inline void rig_peer(unsigned i, struct peer *p)
+{
+	peer_start(p);
+	rig_host(i, p->path ? p->path : "127.0.0.1", p->port);
+	rig.hosts[i].endpoint.path = p->path;
+}
+
+/* ---- messages */
+
+#define RIG_CONTENT "Subject: x\r\n\r\nHello\r\n.dot\r\n..\r\nBye\r\n"
+
+struct mail {
+	struct envelope envelope;
+	struct str content;
+	uint32_t recipients_n;
+};
+
+struct making {
+	const struct mail *mail;
+	struct message *ret;
+};
+
+static void rig_make_run(void *arg)
+{
+	struct making *k = arg;
+	struct envelope e = k->mail->envelope;
+	uint32_t n = k->mail->recipients_n ? k->mail->recipients_n : 1;
+	struct envelope_recipient *to = mem_calloc(n, sizeof(*to));
+	char (*address)[32] = mem_calloc(n, sizeof(*address));
+	struct content *c = content_new(NULL, 0);
+
+	for (uint32_t i = 0; i < n && !e.recipients; i++) {
+		snprintf(address[i], sizeof(*address), "u%u@there.example", i);
+		to[i] = (struct envelope_recipient){.address = str_of(address[i]),
+						    .route = STR("r")};
+	}
+	if (!e.recipients) {
+		e.recipients = to;
+		e.recipients_n = n;
+	}
+	if (!e.sender.p)
+		e.sender = STR("a@b.example");
+	e.arrived_ms = loop_wall_ms();
+	CHECK(content_add(c, k->mail->content.p, k->mail->content.n) == 0);
+	CHECK(content_seal(c) == 0);
+	k->ret = message_new(&e, c);
+	content_unref(c);
+	mem_free(to);
+	mem_free(address);
+}
+
+static inline struct message *rig_message(const struct mail *mail)
+{
+	struct making k = { .mail = mail };
+
+	run_on(net_loop(rig.net, 0), rig_make_run, &k, true);
+	return k.ret;
+}
+
+/* ---- attempts */
+
+struct trying {
+	struct message **messages;
+	unsigned n;
+};
+
+static struct job *rig_job(struct message *m)
+{
+	struct job *j = mem_zalloc(sizeof(*j) + m->recipients_n * sizeof(uint32_t));
+
+	j->message = m;
+	j->destination = rig.destination;
+	j->recipients_n = m->recipients_n;
+	for (uint32_t i = 0; i < m->recipients_n; i++)
+		j->recipients[i] = i;
+	return j;
+}
+
+/* One slot that gets these messages one after the other. */
+static void rig_try_run(void *arg)
+{
+	struct trying *t = arg;
+	struct delivery *v = mem_zalloc(sizeof(*v));
+
+	v->deliver = rig.deliver;
+	v->core = &rig.deliver->cores[0];
+	v->slot.destination = rig.destination;
+	v->flight = BUF_INIT(256 * 1024);
+	rig.settles = 0;
+	for (unsigned i = 0; i < t->n; i++) {
+		struct job *j = rig_job(t->messages[i]);
+
+		memset(rig.kept, 0, sizeof(rig.kept));
+		attempt(v, j);
+		mem_free(j);
+	}
+	rig.result = v->slot.result;
+	rig.learnt = v->slot.learnt;
+	str_copy(rig.said, sizeof(rig.said), str_of(v->slot.said));
+	attempt_release(v);
+	config_unref(v->config);
+	buf_done(&v->flight);
+	mem_free(v);
+}
+
+static inline void rig_try(struct message **messages, unsigned n)
+{
+	struct trying t = { messages, n };
+
+	run_on(net_loop(rig.net, 0), rig_try_run, &t, true);
+}
+
+static void rig_count_run(void *arg)
+{
+	*(unsigned *)arg = rig.deliver->cores[0].pool.n;
+}
+
+static inline unsigned rig_pooled(void)
+{
+	unsigned n;
+
+	run_on(net_loop(rig.net, 0), rig_count_run, &n, false);
+	return n;
+}
+
+static inline void rig_try_one(const struct mail *mail)
+{
+	struct message *m = rig_message(mail);
+
+	rig_try(&m, 1);
+	message_unref(m);
+}
+
+#endif
