@@ -1,0 +1,161 @@
+/*
+ * check - relevo check, explain and reference: the commands that only read the configuration.
+ */
+#include "run/run.h"
+
+#include "control/arguments.h"
+#include "policy/policy.h"
+#include "report/log.h"
+
+#define MESSAGES_MAX (4 * 1024 * 1024)
+
+static int usage(const char *text)
+{
+	fputs(text, stderr);
+	return 2;
+}
+
+static void print_count(unsigned n, const char *word)
+{
+	printf("%u %s%s", n, word, n == 1 ? "" : "s");
+}
+
+static void print_summary(const char *path, const struct config *c, unsigned errors,
+			  unsigned warnings)
+{
+	printf("%s: ", path);
+	if (!c) {
+		print_count(errors, "error");
+		fputs(", ", stdout);
+		print_count(warnings, "warning");
+		puts("; a relay would not start with it.");
+		return;
+	}
+	fputs("sound; ", stdout);
+	print_count(c->listens_n, "address");
+	fputs(", ", stdout);
+	print_count(c->routes_n, "route");
+	fputs(", ", stdout);
+	print_count(c->rules_n, "rule");
+	fputs(", ", stdout);
+	print_count(warnings, "warning");
+	puts(".");
+}
+
+int check_main(int argc, char **argv)
+{
+	struct buf messages = BUF_INIT(MESSAGES_MAX);
+	const char *path = CONFIG_PATH_DEFAULT;
+	unsigned errors = 0, warnings = 0;
+	bool quiet = false;
+	struct config *c;
+	const struct argument_row rows[] =
+		{ { "-c", &path, NULL }, { "--quiet", NULL, &quiet }, { "-q", NULL, &quiet } };
+
+	if (!arguments_parse("check", &argc, argv, rows, 3))
+		return 2;
+	if (argc == 1) {	/* relevo check FILE: what else could be meant */
+		path = argv[0];
+	} else if (argc) {
+		return usage("relevo check takes one file, named with -c.\n");
+	}
+	c = config_load(path, false, &messages, &errors, &warnings);
+	print_text(stderr, &messages);
+	if (!quiet)
+		print_summary(path, c, errors, warnings);
+	buf_done(&messages);
+	config_unref(c);
+	return c ? 0 : 1;
+}
+
+/* What explain asks about. */
+struct question {
+	const char *path, *client, *login, *from, *to;
+};
+
+static bool parse_address(const char *text, bool null_path, struct address *ret, const char *what)
+{
+	struct str s = str_of(text);
+	enum address_error e;
+
+	*ret = (struct address){ 0 };
+	if (null_path && (!s.n || str_eq(s, STR("<>"))))
+		return true;
+	if (s.n > 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
+		s = str_sub(s, 1, s.n - 1);
+	e = address_parse(s, ADDRESS_POSTMASTER | ADDRESS_UTF8, ret);
+	if (e == ADDRESS_OK)
+		return true;
+	fprintf(stderr, "relevo explain: %s \"%s\" is no address: %s.\n", what, text,
+		address_error_text(e));
+	return false;
+}
+
+static bool parse_client(const char *text, const char *login, struct client *ret)
+{
+	struct endpoint peer = { 0 };
+
+	if (strcmp(text, "local") != 0 && !ip_parse(str_of(text), &peer.ip)) {
+		fprintf(stderr, "relevo explain: --client \"%s\" is no IP address.\n", text);
+		return false;
+	}
+	client_init(ret, &peer);
+	ret->login = str_of(login);
+	return true;
+}
+
+static int explain(const struct question *q)
+{
+	struct buf messages = BUF_INIT(MESSAGES_MAX), out = BUF_INIT(MESSAGES_MAX);
+	unsigned errors = 0, warnings = 0;
+	struct address from, to;
+	struct client client;
+	struct config *c;
+
+	if (!parse_client(q->client, q->login, &client) ||
+	    !parse_address(q->from, true, &from, "--from") ||
+	    !parse_address(q->to, false, &to, "--to"))
+		return 2;
+	c = config_load(q->path, false, &messages, &errors, &warnings);
+	print_text(stderr, &messages);
+	buf_done(&messages);
+	if (!c)
+		return 1;
+	policy_explain(&out, c, &client, &from, &to);
+	print_text(stdout, &out);
+	buf_done(&out);
+	config_unref(c);
+	return 0;
+}
+
+int explain_main(int argc, char **argv)
+{
+	struct question q = { .path = CONFIG_PATH_DEFAULT };
+	const struct argument_row rows[] = {
+		{ "-c", &q.path, NULL }, { "--client", &q.client, NULL },
+			{ "--login", &q.login, NULL },
+		{ "--from", &q.from, NULL }, { "--to", &q.to, NULL },
+	};
+
+	if (!arguments_parse("explain", &argc, argv, rows, 5))
+		return 2;
+	if (argc || !q.client || !q.from || !q.to)
+		return usage("relevo explain [-c FILE] --client IP [--login NAME] --from ADDRESS "
+			     "--to ADDRESS\n");
+	return explain(&q);
+}
+
+int reference_main(int argc, char **argv)
+{
+	struct buf out = BUF_INIT(MESSAGES_MAX);
+
+	if (argc == 1 && strcmp(argv[0], "settings") == 0)
+		config_reference(&out);
+	else if (argc == 1 && strcmp(argv[0], "events") == 0)
+		event_reference(&out);
+	else
+		return usage("relevo reference settings|events\n");
+	print_text(stdout, &out);
+	buf_done(&out);
+	return 0;
+}

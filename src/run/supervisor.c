@@ -1,0 +1,417 @@
+/*
+ * supervisor - relevo run: the process that stays (docs/design/life.md).
+ *
+ * It parses the configuration, binds the listening sockets, makes the state folder, forks the
+ * worker, and then only waits: for signals, for the worker's messages, for its end. It keeps what
+ * a new worker needs - the last configuration that was sound, the sockets, the page with the
+ * crash notes - so that a crash costs the sessions of that moment and nothing else. It stays
+ * single-threaded and small, because nobody restarts it, and starts no actor, because it forks.
+ */
+#include "run/run.h"
+
+#include "base/mem.h"
+#include "control/arguments.h"
+#include "run/notify.h"
+#include "run/signals.h"
+#include "run/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RESTART_FIRST_S 1
+#define RESTART_MAX_S 60
+#define HEALTHY_S 300		/* a worker that lived that long starts the waits anew */
+/* A shutdown that takes longer is ended by force: the spool is safe. */
+#define END_MAX_S 40
+#define MESSAGES_MAX (1024 * 1024)
+
+struct supervisor {
+	const char *path;		/* of the configuration */
+	struct config *config;		/* the last sound one, counted */
+	struct listeners listeners;
+	struct crash_page *page;
+	const char *user;		/* owned; NULL */
+	uid_t uid;
+	gid_t gid;
+	int signals;
+	int link;			/* our end; -1 while no worker runs */
+	pid_t worker;			/* 0: none runs */
+	bool was_ready;			/* any worker was, ever */
+	bool stopping;
+	uint64_t started, restart_at, stop_by;	/* ns */
+	unsigned crashes;		/* in a row */
+};
+
+static uint64_t now(void)
+{
+	return world_real()->now(world_real());
+}
+
+__attribute__((format(printf, 1, 2))) static bool fail(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	return false;
+}
+
+/* ---- before the first worker */
+static struct config *load(const char *path)
+{
+	struct buf messages = BUF_INIT(MESSAGES_MAX);
+	unsigned errors = 0, warnings = 0;
+	struct config *c = config_load(path, true, &messages, &errors, &warnings);
+
+	print_text(stderr, &messages);
+	if (!c)
+		fprintf(stderr, "relevo: the configuration has %u error%s; nothing was started.\n",
+			errors,
+			errors == 1 ? "" : "s");
+	buf_done(&messages);
+	return c;
+}
+
+/* Every connection is a descriptor; the default of 1024 would be the limit of the relay. */
+static void raise_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static bool find_user(struct supervisor *s)
+{
+	struct passwd *p;
+
+	if (!s->config->user.n)
+		return true;
+	s->user = str_dup(s->config->user);
+	p = getpwnam(s->user);
+	if (!p)
+		return fail("relevo: there is no account \"%s\".\n", s->user);
+	s->uid = p->pw_uid;
+	s->gid = p->pw_gid;
+	if (geteuid() == 0)
+		return true;
+	if (geteuid() != s->uid)
+		return fail("relevo: only root can become \"%s\"; start it as root or as that "
+			    "account.\n",
+			    s->user);
+	mem_free((char *)(uintptr_t)s->user);
+	s->user = NULL;		/* we are it already */
+	return true;
+}
+
+static bool make_state(const struct supervisor *s)
+{
+	const char *path = s->config->state;
+	struct stat st;
+
+	if (mkdir(path, 0700) == 0) {
+		if (s->user && chown(path, s->uid, s->gid) < 0)
+			return fail("relevo: cannot give the state folder %s to its account: "
+				    "%s.\n", path,
+				    strerror(errno));
+		return true;
+	}
+	if (errno != EEXIST)
+		return fail("relevo: cannot make the state folder %s: %s.\n", path,
+			    strerror(errno));
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return fail("relevo: %s is no folder, but \"state\" names it.\n", path);
+	return true;
+}
+
+static bool prepare(struct supervisor *s)
+{
+	struct buf messages = BUF_INIT(64 * 1024);
+	bool bound;
+
+	s->config = load(s->path);
+	if (!s->config)
+		return false;
+	raise_descriptors();
+	if (!find_user(s) || !make_state(s))
+		return false;
+	bound = listeners_bind(&s->listeners, s->config, true, &messages);
+	print_text(stderr, &messages);
+	buf_done(&messages);
+	if (!bound)
+		return false;
+	s->page = crash_page_new();
+	s->signals = signals_open();
+	return s->page && s->signals >= 0 ?
+		true : fail("relevo: cannot start: %s.\n", strerror(errno));
+}
+
+/* ---- the worker */
+static void become_worker(struct supervisor *s, int link, pid_t parent)
+{
+	struct worker_start start = {
+		.config = s->config, .listeners = &s->listeners, .page = s->page, .link = link,
+		.supervisor = parent, .user = s->user, .uid = s->uid, .gid = s->gid,
+	};
+	int code;
+
+	close(s->signals);
+	code = worker_main(&start);
+	for (unsigned i = s->listeners.n; i-- > 0;)
+		listeners_remove(&s->listeners, i);
+	config_unref(s->config);
+	mem_free((char *)(uintptr_t)s->user);
+	exit(code);
+}
+
+static void worker_spawn(struct supervisor *s)
+{
+	pid_t self = getpid();
+	int fds[2];
+
+	s->restart_at = 0;
+	if (link_open(fds) < 0 || (s->worker = fork()) < 0) {
+		perror("relevo: cannot start the worker");
+		s->worker = 0;
+		s->restart_at = now() + RESTART_MAX_S * SECOND;
+		return;
+	}
+	if (s->worker == 0) {
+		close(fds[0]);
+		become_worker(s, fds[1], self);
+	}
+	close(fds[1]);
+	s->link = fds[0];
+	s->started = now();
+}
+
+static void link_end(struct supervisor *s)
+{
+	if (s->link >= 0)
+		close(s->link);
+	s->link = -1;
+}
+
+static void on_crash(struct supervisor *s, int status)
+{
+	struct death *d = &s->page->death;
+	unsigned delay = RESTART_FIRST_S;
+
+	if (now() - s->started > HEALTHY_S * SECOND)
+		s->crashes = 0;
+	for (unsigned i = 0; i < s->crashes && delay < RESTART_MAX_S; i++)
+		delay *= 2;
+	delay = delay < RESTART_MAX_S ? delay : RESTART_MAX_S;
+	s->crashes++;
+	crash_collect(s->page, &d->note);
+	d->status = status;
+	d->crashes = s->crashes;
+	d->delay_s = delay;
+	d->is_set = true;
+	s->restart_at = now() + delay * SECOND;
+	notify_send("STATUS=the worker died; it is started again");
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "relevo: the worker died (%s)", strsignal(WTERMSIG(status)));
+	else
+		fprintf(stderr, "relevo: the worker ended (exit code %d)", WEXITSTATUS(status));
+	fprintf(stderr, "; it is started again in %u s.\n", delay);
+}
+
+/* -1: go on; else the exit code. */
+static int on_worker_end(struct supervisor *s, int status)
+{
+	bool could_not_start = WIFEXITED(status) && WEXITSTATUS(status) == 1;
+
+	s->worker = 0;
+	link_end(s);
+	if (s->stopping || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+		return 0;
+	if (could_not_start && !s->was_ready)
+		return 1;
+	on_crash(s, status);
+	return -1;
+}
+
+static int reap(struct supervisor *s)
+{
+	int status, code = -1;
+	pid_t pid;
+
+	/* As process 1 of a container we inherit strangers' children, too. */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == s->worker)
+			code = on_worker_end(s, status);
+	return code;
+}
+
+/* ---- what the worker says */
+static void adopt_config(struct supervisor *s)
+{
+	struct buf messages = BUF_INIT(MESSAGES_MAX);
+	unsigned errors = 0, warnings = 0;
+	struct config *c = config_load(s->path, true, &messages, &errors, &warnings);
+
+	buf_done(&messages);	/* the worker has logged them */
+	if (!c)
+		return;
+	config_unref(s->config);
+	s->config = c;
+	listeners_drop_except(&s->listeners, c);
+}
+
+static void answer_listen(struct supervisor *s, const struct link_message *question)
+{
+	struct endpoint e = link_endpoint(question);
+	int fd = listeners_add(&s->listeners, &e);
+
+	link_send(s->link,
+		  &(struct link_message){ .kind = LINK_LISTENING, .error = fd < 0 ? fd : 0 }, fd);
+}
+
+static void on_message(struct supervisor *s, const struct link_message *m)
+{
+	switch (m->kind) {
+	case LINK_READY:
+		s->was_ready = true;
+		notify_send("READY=1\nSTATUS=relaying");
+		break;
+	case LINK_RELOADING:
+		notify_reloading();
+		break;
+	case LINK_RELOADED:
+		adopt_config(s);
+		notify_send("READY=1\nSTATUS=relaying");
+		break;
+	case LINK_RELOAD_FAILED:
+		listeners_drop_except(&s->listeners, s->config);
+		notify_send("READY=1\nSTATUS=relaying; the last reload failed");
+		break;
+	case LINK_STOPPING:
+		notify_send("STOPPING=1");
+		break;
+	case LINK_LISTEN:
+		answer_listen(s, m);
+		break;
+	default:
+		break;
+	}
+}
+
+static void read_link(struct supervisor *s)
+{
+	struct link_message m;
+	int r, fd = -1;
+
+	while ((r = link_receive(s->link, &m, &fd)) == 1) {
+		if (fd >= 0)
+			close(fd);	/* a worker has none to give */
+		on_message(s, &m);
+	}
+	if (r != -EAGAIN && r != -EPROTO)
+		link_end(s);
+}
+
+/* ---- signals */
+
+/*
+ * The first asks the worker for a shutdown, the second ends it at once: the spool is safe at any
+ * instant (D3).
+ */
+static int on_stop(struct supervisor *s)
+{
+	if (!s->worker)
+		return 0;
+	kill(s->worker, s->stopping ? SIGKILL : SIGTERM);
+	if (!s->stopping) {
+		notify_send("STOPPING=1");
+		s->stop_by = now() + END_MAX_S * SECOND;
+	}
+	s->stopping = true;
+	return -1;
+}
+
+static int read_signals(struct supervisor *s)
+{
+	int code = -1;
+
+	for (int number; code < 0 && (number = signals_next(s->signals));) {
+		if (number == SIGTERM || number == SIGINT)
+			code = on_stop(s);
+		else if (number == SIGHUP && s->worker)
+			kill(s->worker, SIGHUP);
+		else if (number == SIGHUP)
+			adopt_config(s);
+		else if (number == SIGCHLD)
+			code = reap(s);
+	}
+	return code;
+}
+
+static int time_left_ms(const struct supervisor *s)
+{
+	uint64_t at = s->restart_at ? s->restart_at : s->stop_by, t = now();
+
+	if (!at)
+		return -1;
+	return at <= t ? 0 : (int)((at - t) / MILLISECOND) + 1;
+}
+
+static int supervise(struct supervisor *s)
+{
+	for (;;) {
+		struct pollfd fds[] = {
+			{ .fd = s->signals, .events = POLLIN },
+			{ .fd = s->link, .events = POLLIN },	/* -1 is passed over */
+		};
+		int code;
+
+		if (poll(fds, 2, time_left_ms(s)) < 0 && errno != EINTR) {
+			perror("relevo: poll");
+			return 1;
+		}
+		if (fds[1].revents)
+			read_link(s);
+		code = read_signals(s);
+		if (code >= 0)
+			return code;
+		if (s->restart_at && now() >= s->restart_at)
+			worker_spawn(s);
+		if (s->stop_by && s->worker && now() >= s->stop_by)
+			kill(s->worker, SIGKILL);
+	}
+}
+
+int run_main(int argc, char **argv)
+{
+	static struct supervisor s = { .path = CONFIG_PATH_DEFAULT, .link = -1 };
+	const struct argument_row rows[] = { { "-c", &s.path, NULL } };
+	int code;
+
+	if (!arguments_parse("run", &argc, argv, rows, 1))
+		return 2;
+	if (argc) {
+		fprintf(stderr, "relevo run: \"%s\" is not understood; the file is named with "
+				"-c.\n", argv[0]);
+		return 2;
+	}
+	if (!prepare(&s))
+		return 1;
+	worker_spawn(&s);
+	code = supervise(&s);
+	link_end(&s);
+	for (unsigned i = s.listeners.n; i-- > 0;)
+		listeners_remove(&s.listeners, i);
+	config_unref(s.config);
+	mem_free((char *)(uintptr_t)s.user);
+	return code;
+}
