@@ -46,6 +46,25 @@ static struct date date_of(int64_t time_s)
 	return d;
 }
 
+/* width digits, with leading zeros: printf is too slow for what every message needs. */
+static void add_digits(struct buf *out, int value, int width)
+{
+	char digits[8];
+
+	for (int i = width; i-- > 0; value /= 10)
+		digits[i] = (char)('0' + value % 10);
+	buf_add(out, digits, (size_t)width);
+}
+
+static void add_time(struct buf *out, const struct date *d)
+{
+	add_digits(out, d->hour, 2);
+	buf_add_byte(out, ':');
+	add_digits(out, d->minute, 2);
+	buf_add_byte(out, ':');
+	add_digits(out, d->second, 2);
+}
+
 /* RFC 5322 3.3. */
 void date_format(struct buf *out, int64_t time_s)
 {
@@ -54,8 +73,16 @@ void date_format(struct buf *out, int64_t time_s)
 					      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	struct date d = date_of(time_s);
 
-	buf_printf(out, "%s, %02d %s %04d %02d:%02d:%02d +0000", days[d.weekday], d.day,
-		   months[d.month - 1], d.year, d.hour, d.minute, d.second);
+	buf_add(out, days[d.weekday], 3);
+	buf_add_lit(out, ", ");
+	add_digits(out, d.day, 2);
+	buf_add_byte(out, ' ');
+	buf_add(out, months[d.month - 1], 3);
+	buf_add_byte(out, ' ');
+	add_digits(out, d.year, 4);
+	buf_add_byte(out, ' ');
+	add_time(out, &d);
+	buf_add_lit(out, " +0000");
 }
 
 /* RFC 3339 5.6. */
@@ -64,8 +91,16 @@ void timestamp_format(struct buf *out, int64_t time_ms)
 	struct date d = date_of(time_ms / 1000);
 	int64_t ms = time_ms < 0 ? 0 : time_ms % 1000;
 
-	buf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", d.year, d.month, d.day, d.hour,
-		   d.minute, d.second, (int)ms);
+	add_digits(out, d.year, 4);
+	buf_add_byte(out, '-');
+	add_digits(out, d.month, 2);
+	buf_add_byte(out, '-');
+	add_digits(out, d.day, 2);
+	buf_add_byte(out, 'T');
+	add_time(out, &d);
+	buf_add_byte(out, '.');
+	add_digits(out, (int)ms, 3);
+	buf_add_byte(out, 'Z');
 }
 
 /* What a domain, an address literal or an atom may hold, and '_', which the field knows. */

@@ -4,8 +4,9 @@
  * In: finished lines. Out: standard error, a file, or syslog. Lines of a loop's turn gather in
  * that loop's buffer and go into the queue at the end of the turn under one lock; the actor takes
  * the whole queue and writes it with one call. Threads that are no loops (committer, pool, main)
- * put their few lines into the queue directly. Before writer_open and after writer_close a line
- * is written to standard error at once.
+ * put their few lines into the queue directly. After a write the actor rests for 2 ms, so that
+ * under load one wake and one write serve many turns; the first line after a pause goes out at
+ * once. Before writer_open and after writer_close a line is written to standard error at once.
  *
  * The queue is bounded: while the target is stuck, lines beyond it are dropped and counted,
  * because the other choices - waiting, or growing - would let a full log disk stop the mail. The
@@ -25,6 +26,8 @@
 #include <unistd.h>
 
 #define GATHER_MAX (64 * 1024)	/* octets that a loop gathers before it hands over within a turn */
+#define REST (2 * MILLISECOND)	/* of the actor after a write: lines gather meanwhile */
+#define QUEUE_URGENT (256 * 1024) /* octets that end its rest */
 
 struct gather {
 	pthread_mutex_t lock;	/* contended only at shutdown */
@@ -36,6 +39,8 @@ static struct {
 	pthread_mutex_t lock;
 	struct buf queue;		/* lines for the actor; under lock */
 	struct buf writing;		/* the actor's own */
+	bool is_awake;			/* the actor writes or rests: it will look by itself; under lock */
+	bool is_urged;			/* its rest was ended; under lock */
 	_Atomic uint64_t dropped;	/* lines */
 	_Atomic bool is_open, ending, stuck;
 	enum log_target target;		/* under lock from here on */
@@ -116,30 +121,38 @@ static int64_t writer_step(void *arg)
 	full = writer.queue;
 	writer.queue = writer.writing;
 	writer.writing = full;
+	writer.is_awake = full.n != 0;
+	writer.is_urged = false;
 	atomic_store(&writer.stuck, false);
 	pthread_mutex_unlock(&writer.lock);
 	if (!full.n)
 		return ending ? STEP_DONE : STEP_IDLE;
 	write_target(buf_str(&full));
 	buf_clear(&writer.writing);
-	return STEP_AGAIN;
+	return ending ? STEP_AGAIN : (int64_t)REST;
 }
 
 static void queue_add(struct str lines)
 {
-	bool was_empty, fits;
+	struct actor *wake = NULL;
+	bool fits, urgent;
 
 	if (!lines.n)
 		return;
 	pthread_mutex_lock(&writer.lock);
-	was_empty = writer.queue.n == 0;
 	fits = writer.actor && buf_add_str(&writer.queue, lines);
 	writer.queue.full = false;
 	if (!fits)
 		atomic_store(&writer.stuck, true);
-	if (was_empty && fits)
-		writer.world->actor_wake(writer.world, writer.actor);
+	urgent = writer.queue.n >= QUEUE_URGENT && !writer.is_urged;
+	if (fits && (!writer.is_awake || urgent)) {
+		writer.is_awake = true;
+		writer.is_urged |= urgent;
+		wake = writer.actor;
+	}
 	pthread_mutex_unlock(&writer.lock);
+	if (wake)		/* not under the lock, which it takes first; actors are never freed */
+		writer.world->actor_wake(writer.world, wake);
 	if (!fits)
 		atomic_fetch_add(&writer.dropped, count_lines(lines.p, lines.n));
 }
@@ -195,6 +208,7 @@ int writer_open(struct net *n, const struct config *c)
 	writer.world = net_world(n);
 	writer.queue = writer.writing = BUF_INIT(WRITER_WAITING_MAX);
 	atomic_store(&writer.ending, false);
+	writer.is_awake = writer.is_urged = false;
 	writer.actor = writer.world->actor_start(writer.world, "log", writer_step, NULL);
 	pthread_mutex_unlock(&writer.lock);
 	gathers_make(n);
