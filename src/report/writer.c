@@ -39,7 +39,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct buf queue;		/* lines for the actor; under lock */
 	struct buf writing;		/* the actor's own */
-	bool is_awake;			/* the actor writes or rests: it will look by itself; under lock */
+	bool is_awake;			/* the actor writes or rests, then looks; under lock */
 	bool is_urged;			/* its rest was ended; under lock */
 	_Atomic uint64_t dropped;	/* lines */
 	_Atomic bool is_open, ending, stuck;
@@ -151,7 +151,7 @@ static void queue_add(struct str lines)
 		wake = writer.actor;
 	}
 	pthread_mutex_unlock(&writer.lock);
-	if (wake)		/* not under the lock, which it takes first; actors are never freed */
+	if (wake)	/* not under the lock, which it takes first; actors are never freed */
 		writer.world->actor_wake(writer.world, wake);
 	if (!fits)
 		atomic_fetch_add(&writer.dropped, count_lines(lines.p, lines.n));
