@@ -155,6 +155,9 @@ void deliver_stop(struct deliver *d, uint64_t grace_ns)
 	struct stop stop = { .deliver = d, .left = d->cores_n, .grace_ns = grace_ns };
 	struct actor *actor = w->actor_start(w, "deliver-stop", stop_step, &stop);
 
+	/* Or each slot would take one job after the other, and be cut in the middle of the last. */
+	if (d->schedule)
+		schedule_stop(d->schedule);
 	for (unsigned i = 0; i < d->cores_n; i++) {
 		struct core_stop *s = mem_zalloc(sizeof(*s));
 

@@ -14,8 +14,9 @@ struct deliver *deliver_new(struct net *n, struct spool *s, struct bounce *b);
 void deliver_set_schedule(struct deliver *d, struct schedule *q);
 bool deliver_slot_start(void *deliver, struct destination *d);	/* upcalls.slot_start */
 /*
- * Slots finish their transaction until the deadline, then they are cut; idle connections get QUIT.
- * Returns when all are gone. From the main thread.
+ * Stops the schedule, so that slots get nothing new. They finish the job they have until the
+ * deadline, then they are cut; idle connections get QUIT. Returns when all are gone. From the main
+ * thread.
  */
 void deliver_stop(struct deliver *d, uint64_t grace_ns);
 void deliver_free(struct deliver *d);

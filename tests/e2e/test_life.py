@@ -124,6 +124,36 @@ def test_graceful_stop_finishes_content(make_relay, make_sink):
     assert b'half and half' in sink.messages[0].content
 
 
+def test_without_an_accepting_rule(make_relay):
+    """Legal, warned about, and everything is refused (D6)."""
+    relay = make_relay('')
+    assert 'no rule accepts mail' in relay.text()
+    c = relay.client()
+    c.hello()
+    assert c.cmd('MAIL FROM:<a@client.example>')[0] == 250      # <postmaster> might follow
+    assert c.cmd('RCPT TO:<b@dest.example>')[0] == 550
+    c.close()
+
+
+def test_stop_finishes_deliveries_and_begins_none(make_relay):
+    """A full queue and a slow hop: what is under way ends, nothing is cut and sent a second time after the restart."""
+    sink = Sink(script=lambda stage, *rest: ('SLEEP', 0.5) if stage == 'end' else None)
+    try:
+        relay = make_relay(ROUTE % sink.port)
+        submit(relay, 300)
+        wait_for(lambda: sink.messages)
+        start = time.monotonic()
+        assert relay.stop() == 0
+        assert time.monotonic() - start < 4 * PATIENCE
+        assert len(sink.messages) < 300
+        sink.script = lambda *rest: None
+        relay.start()
+        wait_for(lambda: len(set(numbers(sink))) == 300)
+        assert numbers(sink) == list(range(300))
+    finally:
+        sink.close()
+
+
 def test_stop_is_quick_when_idle(make_relay, make_sink):
     relay = make_relay(ROUTE % make_sink().port)
     start = time.monotonic()
