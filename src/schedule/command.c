@@ -102,8 +102,11 @@ static bool retry(struct job *j)
 		j->next_ms = 0;
 		job_due(j);
 	}
-	if (destination_is_resting(d))
+	if (destination_is_resting(d)) {
+		/* `retry all` wakes it for each message: that must not lengthen its next rest */
+		d->failures = 0;
 		destination_wake(d);
+	}
 	return true;
 }
 

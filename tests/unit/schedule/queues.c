@@ -340,6 +340,31 @@ static void test_retry(void **state)
 	rig_close();
 }
 
+/* Retrying while the hop is still down: it rests as after its first failure, however often. */
+static void test_retry_in_vain(void **state)
+{
+	struct message *m;
+
+	(void)state;
+	rig_open(2);
+	rig.down[1] = true;
+	m = rig_message(1, "1");
+	schedule_add(rig.schedule, m);
+	rig_run(SECOND);
+	for (int i = 0; i < 20; i++) {
+		rig_call(retrying, m);
+		rig_run(SECOND);
+	}
+	rig_call(look, "r1");
+	assert_true(seen.resting);
+	assert_int_equal(seen.failures, 1);
+	rig.down[1] = false;
+	rig_run(2 * MINUTE);
+	assert_true(rig_is_done(m));
+	message_unref(m);
+	rig_close();
+}
+
 struct question {
 	struct message *m;
 	uint32_t recipient;
@@ -480,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_hold_waiting),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_retry),
+		cmocka_unit_test(test_retry_in_vain),
 		cmocka_unit_test(test_job_state),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_clock_jumps),
