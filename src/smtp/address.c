@@ -146,7 +146,7 @@ enum address_error address_parse(struct str s, unsigned flags, struct address *r
 		return ADDRESS_OK;
 	}
 	a.domain = str_from(s, n + 1);
-	if (n > ADDRESS_LOCAL_MAX || a.domain.n > ADDRESS_DOMAIN_MAX || s.n > ADDRESS_MAX)
+	if (a.domain.n > ADDRESS_DOMAIN_MAX || s.n > ADDRESS_MAX)
 		return ADDRESS_TOO_LONG;
 	a.is_literal = a.domain.n && a.domain.p[0] == '[';
 	if (a.is_literal ? !domain_literal_is_valid(a.domain) : !domain_is_valid(a.domain, true))

@@ -12,7 +12,11 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-#define ADDRESS_LOCAL_MAX 64	/* octets, RFC 5321 4.5.3.1.1 */
+/*
+ * No limit of its own for the local part: 64 octets is what every server must take (RFC 5321
+ * 4.5.3.1.1), not what it may refuse beyond, and return addresses of lists and forwarders (VERP,
+ * SRS) are longer.
+ */
 #define ADDRESS_DOMAIN_MAX 255	/* octets, RFC 5321 4.5.3.1.2 */
 #define ADDRESS_PATH_MAX 256	/* octets with the brackets, RFC 5321 4.5.3.1.3 */
 #define ADDRESS_MAX 254		/* octets of an address */
