@@ -218,6 +218,7 @@ static int compose(struct composition *c, struct message **ret) SUSPENDS
 	if (r == -EBADMSG && c->notice.full) {
 		/* It was damaged between two readings. Without it, then. */
 		content_unref(c->content);
+		c->content = NULL;
 		buf_done(&c->text);
 		describe(c, false, &id);
 		r = write_content(c);

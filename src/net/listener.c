@@ -31,7 +31,8 @@ static void on_resume(struct timer *t)
 
 static bool is_exhausted(int error)
 {
-	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS ||
+	       error == -ENOSPC;	/* of epoll_ctl: the user's watches */
 }
 
 static void on_readable(struct pollable *p, unsigned events)
@@ -69,6 +70,11 @@ int listener_start(struct listener *l, int fd,
 	l->loop = loop_self();
 	timer_init(&l->resume, on_resume);
 	r = loop_poll_add(l->loop, &l->pollable, fd, ACCEPT_TAG_SHARED);
+	if (is_exhausted(r)) {	/* later, or nobody would ever accept here */
+		l->paused = true;
+		timer_set(&l->resume, in_ms(PAUSE_MS));
+		return 0;
+	}
 	if (r < 0)
 		l->loop = NULL;
 	return r;

@@ -297,12 +297,14 @@ static bool open_ledger(struct command *c, struct buf *error)
 static int measure(struct command *c, struct buf *error)
 {
 	struct load *l = &c->load;
+	bool started;
 	int result = 1;
 
 	stage_open(&l->stage, l->has_proof ? 2 : 1);
 	if (l->has_proof)
 		proof_init(&l->proof, l->plan.run, l->count);
-	if (!l->has_proof || start_sink(c, error)) {
+	started = !l->has_proof || start_sink(c, error);
+	if (started) {
 		double before = stage_cpu_s();
 
 		stage_start_task(&l->stage, 0, run_task, l, "load-run");
@@ -310,11 +312,12 @@ static int measure(struct command *c, struct buf *error)
 		if (l->has_proof)
 			wait_for_arrivals(c);
 		c->cpu_s = stage_cpu_s() - before;
-		result = report(c);
 	}
 	if (c->sink)
 		sink_stop(c->sink);
 	stage_close(&l->stage);
+	if (started)		/* what it reads belonged to the loops until now */
+		result = report(c);
 	if (c->sink)
 		sink_free(c->sink);
 	proof_done(&l->proof);
