@@ -4,13 +4,18 @@
 #include "run/listeners.h"
 
 #include "base/mem.h"
+#include "net/loop.h"
 #include "run/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
+#define BACKLOG 4096
+/* A predecessor that was killed holds its sockets until the last of its memory is gone. */
+#define IN_USE_WAIT (3 * SECOND)
+#define IN_USE_AGAIN_MS 50
 
 int listeners_find(const struct listeners *l, const struct endpoint *e)
 {
@@ -109,9 +114,21 @@ static const char *bind_hint(int error)
 	}
 }
 
+static int add_patiently(struct listeners *l, const struct endpoint *e, uint64_t until)
+{
+	struct world *w = world_real();
+	int r;
+
+	while ((r = listeners_add(l, e)) == -EADDRINUSE && w->now(w) < until)
+		poll(NULL, 0, IN_USE_AGAIN_MS);
+	return r;
+}
+
 bool listeners_bind(struct listeners *l, const struct config *c, bool handed_over,
 		    struct buf *messages)
 {
+	struct world *w = world_real();
+	uint64_t until = w->now(w) + IN_USE_WAIT;	/* for all of them together */
 	bool all = true;
 
 	if (handed_over)
@@ -119,7 +136,7 @@ bool listeners_bind(struct listeners *l, const struct config *c, bool handed_ove
 	for (unsigned i = 0; i < c->listens_n; i++) {
 		const struct config_listen *at = &c->listens[i];
 		char text[ENDPOINT_TEXT_MAX];
-		int r = listeners_add(l, &at->endpoint);
+		int r = add_patiently(l, &at->endpoint, until);
 
 		if (r >= 0)
 			continue;
