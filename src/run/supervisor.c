@@ -131,6 +131,9 @@ static bool make_state(const struct supervisor *s)
 			    strerror(errno));
 	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return fail("relevo: %s is no folder, but \"state\" names it.\n", path);
+	if (s->user && st.st_uid != s->uid)
+		return fail("relevo: the state folder %s belongs to another account than %s: "
+			    "chown -R %s %s\n", path, s->user, s->user, path);
 	return true;
 }
 
