@@ -157,7 +157,7 @@ void home_reload(struct home *h)
 
 		n = map_walk(&h->destinations, n);
 		destination_configure(d);
-		d->failures = 0;	/* a new start: reloads in a row must not lengthen the rest */
+		d->failures = 0;	/* reloads in a row must not lengthen the rest */
 		destination_wake(d);
 	}
 	config_unref(old);

@@ -239,6 +239,10 @@ class Sink:
         return None
 
     def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)    # a thread in accept() would keep it open
+        except OSError:
+            pass
         self.listener.close()
         with self.lock:
             for s in list(self.open):

@@ -1,7 +1,7 @@
 /*
- * report/system_log: `log syslog` from log_begin to syslog(3), which is our own here: this program's
- * definitions come before the C library's. <syslog.h> cannot be included: its names are also those
- * of events.
+ * report/system_log: `log syslog` from log_begin to syslog(3), which is our own here: this
+ * program's definitions come before the C library's. <syslog.h> cannot be included: its names are
+ * also those of events.
  */
 #include "report/log.h"
 
