@@ -5,7 +5,8 @@
 #   make test       all tests, one summary line      make bench         against Postfix
 #   make install    below $(DESTDIR)$(prefix)        make deps          what a fresh Debian lacks
 #   make fuzz       every fuzz target, SECONDS each  make reference     docs made from the tables
-#   make valgrind   tasks and loop under valgrind
+#   make sim        SEEDS of the simulated world, from FIRST on (TRACE=1 tells all of it)
+#   make valgrind   tasks and loop under valgrind        make crash      kill -9 and power cuts, many
 #
 # Variables: V=1 shows the commands  CC=gcc|clang  O=folder for what is built  SAN=address,undefined|thread  TASKS=switch|ucontext|threads
 
@@ -17,6 +18,8 @@ prefix ?= /usr/local
 SAN ?=
 TASKS ?= switch
 SECONDS ?= 30
+FIRST ?= 1
+SEEDS ?= 1000
 V ?=
 QUIET := $(if $(V),,@)
 
@@ -107,6 +110,19 @@ tsan: deps
 valgrind: deps units
 	for t in $O/unit/net/*; do [ ! -x $$t ] || valgrind -q --error-exitcode=9 --trace-children=no $$t || exit 1; done
 
+# ---- the simulated world: docs/design/simulation.md
+SIM_SOURCES := $(filter-out tests/sim/sim.c tests/sim/nth.c,$(wildcard tests/sim/*.c))
+$O/sim/%: tests/sim/%.c $(SIM_SOURCES) $(wildcard tests/sim/*.h) $(archives)
+	@mkdir -p $(@D)
+	@echo "  test $@"
+	$(QUIET)$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) -Wno-frame-larger-than -Itests $(LDFLAGS) -Wl,--wrap=transaction_run \
+		-o $@ $< $(SIM_SOURCES) $(foreach f,$(call reverse,$(FOLDERS)),$O/lib$f.a) $(LDLIBS)
+
+sims: $O/sim/sim $O/sim/nth
+
+sim: sims
+	$O/sim/sim --first $(FIRST) --seeds $(SEEDS) $(if $(TRACE),--trace --jobs 1)
+
 # ---- fuzzing: tests/fuzz/NAME.c becomes $O/fuzz/NAME (clang's libFuzzer); the code once more, for it
 FUZZERS := $(patsubst tests/fuzz/%.c,$O/fuzz/%,$(wildcard tests/fuzz/*.c))
 FUZZ_MAKE = $(MAKE) --no-print-directory CC=clang O=$O/fuzz-code SAN=fuzzer-no-link,address,undefined
@@ -134,13 +150,21 @@ reference: $O/relevo
 bench: deps all
 	bench/run
 
+crash: deps all
+	RELEVO_BUILD=$O tests/crash/run
+
 deps:
 	@tools/deps
 
 install: all
 	install -D -m 0755 $O/relevo $(DESTDIR)$(prefix)/sbin/relevo
 	install -D -m 0644 docs/relevo.conf $(DESTDIR)/etc/relevo/relevo.conf.example
-	install -D -m 0644 tools/relevo.service $(DESTDIR)/lib/systemd/system/relevo.service
+	sed 's|/usr/local/|$(prefix)/|' tools/relevo.service >$O/relevo.service
+	install -D -m 0644 $O/relevo.service $(DESTDIR)/lib/systemd/system/relevo.service
+	install -D -m 0644 tools/relevo.sysusers $(DESTDIR)/usr/lib/sysusers.d/relevo.conf
+	install -D -m 0644 tools/relevo.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/relevo.conf
+	install -d $(DESTDIR)$(prefix)/share/doc/relevo
+	cp -R README.md ARCHITECTURE.md docs $(DESTDIR)$(prefix)/share/doc/relevo
 	[ -e $(DESTDIR)/etc/relevo/relevo.conf ] || install -m 0644 docs/relevo.conf $(DESTDIR)/etc/relevo/relevo.conf
 
 clean:
@@ -148,4 +172,4 @@ clean:
 
 -include $(shell find $O -name '*.d' 2>/dev/null)
 
-.PHONY: fuzz-code archives valgrind all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean
+.PHONY: sim sims crash fuzz-code archives valgrind all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean

@@ -114,6 +114,21 @@ static bool find_user(struct supervisor *s)
 	return true;
 }
 
+/* A new folder's name is on stable storage when the folder above it is synced (D1). */
+static bool sync_above(const char *path)
+{
+	ssize_t slash = str_rfind(str_of(path), '/');
+	char *above = slash > 0 ? str_dup(str_make(path, (size_t)slash))
+				: mem_strdup(slash == 0 ? "/" : ".");
+	int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool synced = fd >= 0 && fsync(fd) == 0;
+
+	mem_free(above);
+	if (fd >= 0)
+		close(fd);
+	return synced;
+}
+
 static bool make_state(const struct supervisor *s)
 {
 	const char *path = s->config->state;
@@ -124,7 +139,9 @@ static bool make_state(const struct supervisor *s)
 			return fail("relevo: cannot give the state folder %s to its account: "
 				    "%s.\n", path,
 				    strerror(errno));
-		return true;
+		return sync_above(path) ||
+		       fail("relevo: cannot sync the folder above the state folder %s: %s.\n",
+			    path, strerror(errno));
 	}
 	if (errno != EEXIST)
 		return fail("relevo: cannot make the state folder %s: %s.\n", path,

@@ -264,6 +264,7 @@ static int sync_active(struct committer *c)
 		return r;
 	c->page_is_synced = true;
 	c->unsynced_from = 0;
+	atomic_store(&c->active->synced, atomic_load(&c->active->used));
 	messages_clear(&c->noted);
 	messages_drop(&c->unrecorded, c->unrecorded_placed);
 	c->unrecorded_placed = 0;
@@ -381,6 +382,17 @@ static int open_segment(struct committer *c)
 	return r;
 }
 
+/*
+ * It is not certain that their records are void: a crash may bring them back. So the content files
+ * that they name stay, until a recovery finds that nobody names them.
+ */
+static void keep_files(struct batch *b)
+{
+	for (struct item *i = b->items; i; i = i->next)
+		if (i->is_message && i->message->content)
+			i->message->content->committed = true;
+}
+
 /* After open_segment failed: everybody gets an answer, and the next try is later. */
 static void give_up(struct committer *c, int error)
 {
@@ -394,8 +406,10 @@ static void give_up(struct committer *c, int error)
 	c->error = error;
 	if (!atomic_exchange(&s->failed, true))
 		spool_report(s, SPOOL_EVENT_FAILED, "nothing can be written: %s", strerror(-error));
-	while ((b = queue_pop(&c->doomed)))
+	while ((b = queue_pop(&c->doomed))) {
+		keep_files(b);
 		finish(c, b, -ESHUTDOWN);
+	}
 	/*
 	 * Bookkeeping from the poisoned segment may or may not be there after a crash: that is what
 	 * notes may be.

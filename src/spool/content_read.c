@@ -6,6 +6,10 @@
  * checksum is known only at the end, so the last call may say -EBADMSG: the caller must not have
  * finished the transaction by then.
  *
+ * What is damaged is -EBADMSG, whether octets are wrong or missing, and was reported and put into
+ * quarantine when the caller is told (damage.c). A file that is in quarantine is still read from
+ * there: its header section may be good enough for a notice.
+ *
  * While a body is read its segment is counted, so the sweeper may move the message meanwhile, even
  * unlink the segment. All disk calls go through the pool.
  */
@@ -17,6 +21,8 @@
 
 struct reader {
 	struct spool *spool;
+	struct message *message;	/* borrowed, while it is opened */
+	struct message_id id;		/* none: of content that is no message's yet */
 	struct content *content;	/* borrowed from content_reader; NULL: from the log */
 	bool head_given;
 	struct chunk *chunk;		/* the next, of content in memory */
@@ -34,28 +40,64 @@ struct reader {
 
 /* ---- in the pool */
 
+/* Where the newest copy lies. False: nowhere, or where it was read already. */
+static bool find_place(struct reader *d)
+{
+	struct spool *s = d->spool;
+	struct segment *before = d->segment;
+	bool is_new;
+
+	spool_lock(s);
+	d->segment = d->message->segment ? segment_ref(d->message->segment) : NULL;
+	d->offset = d->message->offset;
+	spool_unlock(s);
+	is_new = d->segment && d->segment != before;
+	segment_unref(before);
+	return is_new;
+}
+
 static int read_record(void *arg)
 {
 	struct reader *d = arg;
-	int e = stored_read(d->segment, d->offset, &d->stored);
+	int e = -ENOENT;
 
+	/* The sweeper may have moved it, and what was read is an old copy in a segment given up. */
+	while (find_place(d)) {
+		stored_free(&d->stored);
+		e = stored_read(d->segment, d->offset, &d->stored);
+		if (e == 0)
+			break;
+		damage_of_message(d->spool, d->message, d->segment, d->offset, e);
+	}
 	d->head = d->stored.head;
 	d->body = d->stored.body;
 	return e;
+}
+
+static int open_file(struct reader *d)
+{
+	struct world *w = d->spool->world;
+	char name[CONTENT_FILE_NAME], quarantined[CONTENT_FILE_NAME + 16];
+	int fd = w->disk_open(w, d->spool->content_dir, content_file_name(name, d->body.file),
+			      O_RDONLY, 0);
+
+	if (fd != -ENOENT)
+		return fd;
+	snprintf(quarantined, sizeof(quarantined), "quarantine/%s", name);
+	fd = w->disk_open(w, d->spool->dir, quarantined, O_RDONLY, 0);
+	return fd == -ENOENT ? -EBADMSG : fd;
 }
 
 static int read_piece(void *arg)
 {
 	struct reader *d = arg;
 	struct world *w = d->spool->world;
-	char name[CONTENT_FILE_NAME];
 	uint64_t rest = d->body.octets - d->body_at;
 	size_t n = rest < CONTENT_PIECE ? (size_t)rest : CONTENT_PIECE;
 	ssize_t r;
 
 	if (d->fd < 0) {
-		d->fd = w->disk_open(w, d->spool->content_dir,
-				     content_file_name(name, d->body.file), O_RDONLY, 0);
+		d->fd = open_file(d);
 		if (d->fd < 0)
 			return d->fd;
 	}
@@ -68,6 +110,14 @@ static int read_piece(void *arg)
 		return r ? (int)r : -EBADMSG;	/* shorter than the record says */
 	d->piece_n = (size_t)r;
 	return 0;
+}
+
+static int report_file(void *arg)
+{
+	struct reader *d = arg;
+
+	damage_of_file(d->spool, &d->id, d->body.file);
+	return -EBADMSG;
 }
 
 /* ---- opening */
@@ -102,16 +152,15 @@ int content_reader_open(struct content_reader *r, struct spool *s, struct messag
 	if (c) {
 		content_reader_open_content(r, c);
 		content_unref(c);
+		d = r->state;
+		d->id = m->id;
 		return 0;
 	}
 	d = reader_new(s, NULL);
-	spool_lock(s);
-	if (m->segment)
-		d->segment = segment_ref(m->segment);
-	d->offset = m->offset;
-	spool_unlock(s);
+	d->message = m;
+	d->id = m->id;
 	*r = (struct content_reader){ .state = d };
-	e = d->segment ? net_offload(read_record, d) : -ENOENT;
+	e = net_offload(read_record, d);
 	if (e < 0)
 		content_reader_close(r);
 	return e;
@@ -173,14 +222,14 @@ static int next_of_file(struct reader *d, struct str *ret)
 	if (d->body_at == d->body.octets)
 		return 0;
 	if ((e = net_offload(read_piece, d)) < 0)
-		return e;
+		return e == -EBADMSG ? net_offload(report_file, d) : e;
 	*ret = str_make(d->piece, d->piece_n);
 	d->crc = crc32c(d->crc, d->piece, d->piece_n);
 	/*
 	 * Damage is told with the last piece, not behind it: who sends it on must not send the end.
 	 */
 	if (d->body_at + d->piece_n == d->body.octets && d->crc != d->body.crc)
-		return -EBADMSG;
+		return net_offload(report_file, d);
 	return 1;
 }
 

@@ -11,6 +11,10 @@
  * The number is drawn once, the incarnation raised and synced at every opening before an id is
  * given out: so ids never repeat. If the file is lost while segments are there, both are taken from
  * the segments' headers.
+ *
+ * The replacement takes a block that a full disk does not have, and a relay that cannot start does
+ * not deliver what fills it. So a block is put by in SPOOL/spool.room and given up before the
+ * writing; the replaced file's block makes the next one.
  */
 #include "spool/inner.h"
 
@@ -23,15 +27,19 @@ static int read_small(struct spool *s, const char *name, char text[FILE_MAX], si
 {
 	struct world *w = s->world;
 	int fd = w->disk_open(w, s->dir, name, O_RDONLY, 0);
+	size_t n = 0;
 	ssize_t r;
 
 	if (fd < 0)
 		return fd;
-	r = w->disk_pread(w, fd, text, FILE_MAX, 0);
+	do {
+		r = w->disk_pread(w, fd, text + n, FILE_MAX - n, n);
+		n += r > 0 ? (size_t)r : 0;
+	} while (r == -EINTR || (r > 0 && n < FILE_MAX));
 	w->disk_close(w, fd);
 	if (r < 0)
 		return (int)r;
-	*ret_n = (size_t)r;
+	*ret_n = n;
 	return 0;
 }
 
@@ -40,8 +48,11 @@ static int write_small(struct spool *s, const char *name, struct str text)
 	struct world *w = s->world;
 	struct iovec iov = { (void *)(uintptr_t)text.p, text.n };
 	ssize_t r;
-	int e, fd = w->disk_open(w, s->dir, "spool.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int e, fd;
 
+	/* A crash in the middle of a rename may leave both names to one file: not to be emptied. */
+	w->disk_unlink(w, s->dir, "spool.new", false);
+	fd = w->disk_open(w, s->dir, "spool.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
 		return fd;
 	r = w->disk_pwritev(w, fd, &iov, 1, 0);
@@ -50,6 +61,21 @@ static int write_small(struct spool *s, const char *name, struct str text)
 	if (e == 0)
 		e = w->disk_rename(w, s->dir, "spool.new", name);
 	return e < 0 ? e : w->disk_sync(w, s->dir);
+}
+
+/* Nothing rests on it: where it fails, the next opening of a full disk does. */
+static void put_room_by(struct spool *s)
+{
+	static const char block[RECORD_PAGE] = "room for the next file \"spool\"\n";
+	struct world *w = s->world;
+	struct iovec iov = { (void *)(uintptr_t)block, sizeof(block) };
+	int fd = w->disk_open(w, s->dir, "spool.room", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0)
+		return;
+	if (w->disk_pwritev(w, fd, &iov, 1, 0) == (ssize_t)sizeof(block))
+		w->disk_sync(w, fd);
+	w->disk_close(w, fd);
 }
 
 /* "WORD number" up to the next line. */
@@ -89,16 +115,32 @@ damaged:
 	return -EBADMSG;
 }
 
-int identity_open(struct spool *s, bool has_segments, uint32_t spool_of_segments,
-		  uint32_t incarnation_of_segments, struct buf *error)
+int identity_read(struct spool *s, struct buf *error)
 {
 	char text[FILE_MAX];
-	struct buf out = BUF_INIT(FILE_MAX);
 	size_t n = 0;
 	int r = read_small(s, "spool", text, &n);
 
-	if (r == 0)
-		r = parse(s, str_make(text, n), error);
+	return r < 0 ? r : parse(s, str_make(text, n), error);
+}
+
+int identity_write(struct spool *s)
+{
+	struct buf out = BUF_INIT(FILE_MAX);
+	int r;
+
+	buf_printf(&out, "relevo spool %d\nnumber %u\nincarnation %u\n", FORMAT_VERSION, s->number,
+		   s->incarnation);
+	r = write_small(s, "spool", buf_str(&out));
+	buf_done(&out);
+	return r;
+}
+
+int identity_open(struct spool *s, bool has_segments, uint32_t spool_of_segments,
+		  uint32_t incarnation_of_segments, struct buf *error)
+{
+	int r = identity_read(s, error);
+
 	if (r == -EPROTO)
 		return r;
 	if (r < 0 && r != -ENOENT && r != -EBADMSG) {
@@ -112,11 +154,11 @@ int identity_open(struct spool *s, bool has_segments, uint32_t spool_of_segments
 	if (s->incarnation < incarnation_of_segments)
 		s->incarnation = incarnation_of_segments;
 	s->incarnation++;
-	buf_printf(&out, "relevo spool %d\nnumber %u\nincarnation %u\n", FORMAT_VERSION, s->number,
-		   s->incarnation);
-	r = write_small(s, "spool", buf_str(&out));
+	s->world->disk_unlink(s->world, s->dir, "spool.room", false);
+	r = identity_write(s);
 	if (r < 0)
 		buf_printf(error, "cannot write the file \"spool\": %s", strerror(-r));
-	buf_done(&out);
+	else
+		put_room_by(s);
 	return r;
 }

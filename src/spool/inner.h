@@ -76,6 +76,18 @@ struct stored {
 int stored_read(struct segment *g, uint64_t offset, struct stored *ret);
 void stored_free(struct stored *st);
 
+/* ---- damage.c: what to do about a message whose bytes are not what was written; blocks */
+
+/*
+ * Its record in g at offset could not be read: error is -EBADMSG, or the disk's. The first time it
+ * is reported, the octets are kept in quarantine, and the message's owner is told if they are
+ * damaged. The message stays in the index.
+ */
+void damage_of_message(struct spool *s, struct message *m, struct segment *g, uint64_t offset,
+		       int error);
+/* Its content file is short, wrong or missing: it goes to quarantine. */
+void damage_of_file(struct spool *s, const struct message_id *id, uint64_t file);
+
 /* The keeper's: a message to be written again at the log's end. */
 struct copy {
 	struct copy *next;
@@ -91,7 +103,8 @@ struct copy {
 
 struct dead_file {
 	struct dead_file *next;
-	uint64_t name, octets;
+	uint64_t name, octets;		/* octets: that are left of it on disk */
+	int fd;				/* of one whose name is gone, while it is given back */
 	uint64_t batch;			/* to be removed when this one is on stable storage; 0:
 					   at once */
 };
@@ -116,6 +129,12 @@ struct spool {
 	void *event_arg;
 	struct content_memory *memory;
 	struct replica *replica;
+	void (*damaged)(void *arg, struct message *m);	/* under lock */
+	void *damaged_arg;		/* under lock */
+
+	/* ---- nothing is deleted while a backup copies */
+	pthread_mutex_t deleting;	/* held while the keeper deletes, and to pin */
+	_Atomic unsigned pins;
 
 	/* ---- under lock */
 	pthread_mutex_t lock;
@@ -206,7 +225,12 @@ uint64_t spool_new_segment_number(struct spool *s);
 int recover(struct spool *s, spool_found *found, void *arg, struct spool_recovery *ret,
 	    struct buf *error);
 
-/* ---- identity.c: the file "spool" */
+/* ---- identity.c: the file "spool" in s->dir */
+/*
+ * Number and incarnation into s. -ENOENT; -EBADMSG: damaged; -EPROTO: another version, see error.
+ */
+int identity_read(struct spool *s, struct buf *error);
+int identity_write(struct spool *s);
 int identity_open(struct spool *s, bool has_segments, uint32_t spool_of_segments,
 		  uint32_t incarnation_of_segments, struct buf *error);
 

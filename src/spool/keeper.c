@@ -17,8 +17,11 @@
  *   K4  the folder is synced before another segment is deleted, so that deletions become durable in
  *       order
  *   K5  a content file goes only when the batch with its message's DONE is synced
+ *   K6  nothing goes while a backup copies (spool_pin)
  */
 #include "spool/keeper.h"
+
+#include <fcntl.h>
 
 #define ZERO_STEP (512u * 1024)
 #define ZERO_EVERY_NS (20 * MILLISECOND)
@@ -210,44 +213,8 @@ static int delete_segment(struct keeper *k, struct segment *g)
 	spool_lock(s);
 	list_remove(&g->link);
 	spool_unlock(s);
-	/* A reader may still be at work in it: then its close frees it, all at once. */
-	if (atomic_load(&g->refs) == 1)
-		list_push(&k->shrinking, &g->link);
-	else
-		segment_unref(g);
+	list_push(&k->shrinking, &g->link);
 	return 0;
-}
-
-/*
- * Gives the blocks of deleted segments back piece by piece. Freeing 64 MiB at once makes a commit
- * of the file system's journal, for which the committer's sync waits, take 80 ms where the disk is
- * mounted with `discard`; in pieces of 4 MiB it is below 10 (measured on ext4). Only after the name
- * is gone for certain: half a segment under its name would bring back messages whose DONE stood in
- * the other half.
- */
-static int64_t shrink_deleted(struct keeper *k)
-{
-	struct world *w = k->spool->world;
-	struct list *at = list_first(&k->shrinking);
-	uint64_t now = w->now(w), octets;
-	struct segment *g;
-
-	if (!at)
-		return STEP_IDLE;
-	if (now < k->shrink_at)
-		return (int64_t)(k->shrink_at - now);
-	g = LIST_ENTRY(at, struct segment, link);
-	octets = atomic_load(&g->disk);
-	octets -= octets < SHRINK_STEP ? octets : SHRINK_STEP;
-	if (w->disk_truncate(w, g->fd, octets) < 0)
-		octets = 0;
-	atomic_store(&g->disk, octets);
-	if (!octets) {
-		list_remove(&g->link);
-		segment_unref(g);
-	}
-	k->shrink_at = now + SHRINK_EVERY_NS;
-	return (int64_t)SHRINK_EVERY_NS;
 }
 
 static int64_t delete_dead_segments(struct keeper *k)
@@ -266,11 +233,116 @@ static int64_t delete_dead_segments(struct keeper *k)
 	return STEP_IDLE;
 }
 
-static void delete_dead_files(struct spool *s)
+static void file_is_gone(struct spool *s, struct dead_file *d)
 {
+	if (d->fd >= 0)
+		s->world->disk_close(s->world, d->fd);
+	atomic_fetch_sub_explicit(&s->file_octets, d->octets, memory_order_relaxed);
+	mem_free(d);
+}
+
+/* Takes it. A large one keeps its blocks until shrink_file gives them back. */
+static void delete_file(struct keeper *k, struct dead_file *d)
+{
+	struct spool *s = k->spool;
+	struct world *w = s->world;
+	char name[CONTENT_FILE_NAME];
+
+	content_file_name(name, d->name);
+	d->fd = -1;
+	if (d->octets > SHRINK_STEP && !atomic_load(&k->stopping))
+		d->fd = w->disk_open(w, s->content_dir, name, O_WRONLY, 0);
+	w->disk_unlink(w, s->content_dir, name, false);
+	if (d->fd < 0) {
+		file_is_gone(s, d);
+		return;
+	}
+	d->next = NULL;
+	if (k->shrinking_last)
+		k->shrinking_last->next = d;
+	else
+		k->shrinking_file = d;
+	k->shrinking_last = d;
+}
+
+static void shrink_file(struct keeper *k)
+{
+	struct spool *s = k->spool;
+	struct dead_file *d = k->shrinking_file;
+	uint64_t octets = d->octets > SHRINK_STEP ? d->octets - SHRINK_STEP : 0;
+
+	if (s->world->disk_truncate(s->world, d->fd, octets) < 0)
+		octets = 0;
+	atomic_fetch_sub_explicit(&s->file_octets, d->octets - octets, memory_order_relaxed);
+	d->octets = octets;
+	if (octets)
+		return;
+	k->shrinking_file = d->next;
+	if (!d->next)
+		k->shrinking_last = NULL;
+	file_is_gone(s, d);
+}
+
+/*
+ * Gives the blocks of deleted segments back piece by piece. Freeing 64 MiB at once makes a commit
+ * of the file system's journal, for which the committer's sync waits, take 80 ms where the disk is
+ * mounted with `discard`; in pieces of 4 MiB it is below 10 (measured on ext4). Only after the name
+ * is gone for certain: half a segment under its name would bring back messages whose DONE stood in
+ * the other half.
+ */
+static void shrink_segment(struct keeper *k, struct segment *g)
+{
+	struct world *w = k->spool->world;
+	uint64_t octets = atomic_load(&g->disk);
+
+
+	octets -= octets < SHRINK_STEP ? octets : SHRINK_STEP;
+	if (w->disk_truncate(w, g->fd, octets) < 0)
+		octets = 0;
+	atomic_store(&g->disk, octets);
+	if (!octets) {
+		list_remove(&g->link);
+		segment_unref(g);
+	}
+}
+
+/* One in which no reader is at work any more, and that no message still names; NULL: none. */
+static struct segment *find_unread(struct keeper *k)
+{
+	LIST_FOR(at, &k->shrinking) {
+		struct segment *g = LIST_ENTRY(at, struct segment, link);
+
+		if (atomic_load(&g->refs) == 1)
+			return g;
+	}
+	return NULL;
+}
+
+static int64_t shrink_deleted(struct keeper *k)
+{
+	struct world *w = k->spool->world;
+	uint64_t now = w->now(w);
+	struct segment *g;
+
+	if (list_is_empty(&k->shrinking) && !k->shrinking_file)
+		return STEP_IDLE;
+	if (now < k->shrink_at)
+		return (int64_t)(k->shrink_at - now);
+	if (k->shrinking_file)
+		shrink_file(k);
+	else if ((g = find_unread(k)))
+		shrink_segment(k, g);
+	else
+		return (int64_t)RETRY_NS;
+	k->shrink_at = now + SHRINK_EVERY_NS;
+	return (int64_t)SHRINK_EVERY_NS;
+}
+
+static void delete_dead_files(struct keeper *k)
+{
+	struct spool *s = k->spool;
 	struct content_memory *m = s->memory;
 	struct dead_file *d, *next;
-	char name[CONTENT_FILE_NAME];
 
 	pthread_mutex_lock(&m->lock);
 	d = m->dead;
@@ -286,11 +358,52 @@ static void delete_dead_files(struct spool *s)
 			atomic_store(&s->keeper_wants_sync, true);
 			continue;
 		}
-		s->world->disk_unlink(s->world, s->content_dir, content_file_name(name, d->name),
-				      false);
-		atomic_fetch_sub_explicit(&s->file_octets, d->octets, memory_order_relaxed);
-		mem_free(d);
+		delete_file(k, d);
 	}
+}
+
+/* K6 */
+static int64_t delete_dead(struct keeper *k)
+{
+	struct spool *s = k->spool;
+	int64_t rest = STEP_IDLE;
+
+	pthread_mutex_lock(&s->deleting);
+	if (!atomic_load(&s->pins)) {
+		delete_dead_files(k);
+		rest = delete_dead_segments(k);
+	}
+	pthread_mutex_unlock(&s->deleting);
+	return rest;
+}
+
+struct spool_extent *spool_pin(struct spool *s, unsigned *ret_n)
+{
+	struct spool_extent *extents;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&s->deleting);	/* a deletion under way ends first */
+	atomic_fetch_add(&s->pins, 1);
+	pthread_mutex_unlock(&s->deleting);
+	spool_lock(s);
+	LIST_FOR(at, &s->segments)
+		n++;
+	extents = mem_calloc(n, sizeof(*extents));
+	n = 0;
+	LIST_FOR(at, &s->segments) {
+		struct segment *g = LIST_ENTRY(at, struct segment, link);
+
+		extents[n++] = (struct spool_extent){ g->number, atomic_load(&g->synced) };
+	}
+	spool_unlock(s);
+	*ret_n = n;
+	return extents;
+}
+
+void spool_unpin(struct spool *s)
+{
+	atomic_fetch_sub(&s->pins, 1);
+	keeper_wake(s);
 }
 
 /*
@@ -332,8 +445,7 @@ static int64_t keeper_step(void *arg)
 		space_look(s);
 	rest = keep_ready(k);
 	trim_full_segments(s);
-	delete_dead_files(s);
-	rest = sooner(rest, delete_dead_segments(k));
+	rest = sooner(rest, delete_dead(k));
 	rest = sooner(rest, shrink_deleted(k));
 	rest = sooner(rest, sweep(k));
 	/* A sync between the look and the wish would be missed. */
@@ -374,7 +486,13 @@ void keeper_free(struct spool *s)
 	struct list *at;
 
 	sweep_take_back(k);
-	delete_dead_files(s);
+	delete_dead_files(k);
+	while (k->shrinking_file) {
+		struct dead_file *d = k->shrinking_file;
+
+		k->shrinking_file = d->next;
+		file_is_gone(s, d);
+	}
 	while ((at = list_pop(&k->shrinking)))
 		segment_unref(LIST_ENTRY(at, struct segment, link));
 	if ((g = take_ready(s)))

@@ -12,6 +12,7 @@ struct keeper {
 	_Atomic bool stopping;
 	uint64_t retry_at, zeroed_at;	/* world's ns */
 	struct list shrinking;		/* deleted segments whose blocks are given back */
+	struct dead_file *shrinking_file, *shrinking_last;	/* and content files */
 	uint64_t shrink_at;
 	/* ---- sweeping */
 	struct segment *from;		/* counted; whose survivors are being copied; NULL: none */

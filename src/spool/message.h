@@ -48,6 +48,7 @@ struct recipient {
 };
 
 #define MESSAGE_HELD 1		/* by an operator or a crash: not tried until released (recorded) */
+#define MESSAGE_RESTORED 2	/* with the one above: held since a restore (recorded) */
 
 struct content;
 struct segment;
@@ -71,6 +72,9 @@ struct message {
 	uint32_t sender, envid, client, login;	/* offsets into text */
 	uint16_t sender_n, envid_n, client_n, login_n;
 	bool stored;			/* stands in the log; under message_lock */
+	bool damaged, file_damaged;	/* the spool's own, under its lock: its record, its
+					   content file was found damaged */
+	_Atomic bool is_scheduled;	/* schedule's: it came to schedule_add */
 	struct content *content;	/* counted; NULL once dropped from memory; take by
 					   message_content */
 	/* ---- the spool's own: where the newest copy lies; under its lock */

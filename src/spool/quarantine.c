@@ -37,15 +37,37 @@ static int copy_range(struct spool *s, struct segment *g, int fd, uint64_t from,
 	return r;
 }
 
+/*
+ * The id in what looks like a MESSAGE record's header where a record may begin, there or on the
+ * next page (I2): perhaps the damage spared it.
+ */
+static bool guess_id(struct segment *g, uint64_t from, char id[ID_TEXT_MAX])
+{
+	uint64_t page = (from + RECORD_PAGE - 1) & ~(uint64_t)(RECORD_PAGE - 1);
+	char header[RECORD_HEADER];
+	struct record r;
+
+	if ((segment_read(g, header, sizeof(header), from) < 0 || !record_get(header, &r)) &&
+	    (segment_read(g, header, sizeof(header), page) < 0 || !record_get(header, &r)))
+		return false;
+	if (r.type != RECORD_MESSAGE)
+		return false;
+	id_format(id, &r.id);
+	return true;
+}
+
 void quarantine_range(struct spool *s, struct segment *g, uint64_t from, uint64_t to)
 {
 	struct world *w = s->world;
-	char name[NAME_MAX_OCTETS];
+	char name[NAME_MAX_OCTETS], id[ID_TEXT_MAX];
+	bool has_id = guess_id(g, from, id);
 	int fd;
 
-	spool_report(s, SPOOL_EVENT_DAMAGE, "segment %016llx is damaged from octet %llu to %llu",
+	spool_report(s, SPOOL_EVENT_DAMAGE,
+		     "segment %016llx is damaged from octet %llu to %llu%s%s",
 		     (unsigned long long)g->number, (unsigned long long)from,
-		     (unsigned long long)to);
+		     (unsigned long long)to, has_id ? ", it seems in message " : "",
+		     has_id ? id : "");
 	snprintf(name, sizeof(name), "quarantine/%016llx-%llu.bin", (unsigned long long)g->number,
 		 (unsigned long long)from);
 	fd = w->disk_open(w, s->dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
@@ -59,9 +81,12 @@ void quarantine_range(struct spool *s, struct segment *g, uint64_t from, uint64_
 int quarantine_file(struct spool *s, const char *folder, const char *name)
 {
 	char from[NAME_MAX_OCTETS], to[NAME_MAX_OCTETS];
+	int r;
 
 	snprintf(from, sizeof(from), "%s/%s", folder, name);
 	snprintf(to, sizeof(to), "quarantine/%s", name);
-	spool_report(s, SPOOL_EVENT_DAMAGE, "%s was moved to quarantine", from);
-	return s->world->disk_rename(s->world, s->dir, from, to);
+	r = s->world->disk_rename(s->world, s->dir, from, to);
+	if (r == 0)
+		spool_report(s, SPOOL_EVENT_DAMAGE, "%s was moved to quarantine", from);
+	return r;
 }

@@ -22,7 +22,7 @@
  *        0      1  BODY=: 0 7BIT, 1 8BITMIME, 2 BINARYMIME
  *        1      1  RET=: 0 unset, 1 FULL, 2 HDRS
  *        2      1  bits: 1 SMTPUTF8, 2 local, 4 a bounce
- *        3      1  flags: 1 held
+ *        3      1  flags: 1 held, 2 held by a restore
  *        4      1  crashes
  *        5      3  zero
  *        8      8  arrived, ms since 1970

@@ -12,9 +12,14 @@
  *      acknowledged (D1) or the disk lies; it is cut off. What lies behind the last COMMIT is a
  *      torn batch as well. Segments without any COMMIT behind that one hold nothing
  *   5  replay what is valid (replay.c). Damage before the last COMMIT is damage, not a torn batch:
- *      it costs the records it hit, is reported, and kept in quarantine
- *   6  sync the last segment: after kill -9 it may be valid in the page cache only, and deletions
- *      rest on it
+ *      it costs the records it hit, is reported, and kept in quarantine. But where a torn end
+ *      would be - and where SEALs stand - octets that cannot be read end the recovery with an
+ *      error: what was acknowledged may lie there, and the next start may read it
+ *   6  write the last segment again, to a new file that takes its name, and sync that: after
+ *      kill -9 it may be valid in the page cache only, and deletions rest on it. A sync of the old
+ *      file would not do: if the last thing that the dead relay saw was a failed one, the kernel
+ *      calls pages clean that are not on the disk (D4). Not after a clean stop, which leaves a file
+ *      that ends with its last batch
  *   7  remove content files that nobody names - to quarantine if anything was damaged
  *   8  open a new segment; its first batch, synced, holds a SEAL for each old one that is not valid
  *      to its end, and DONEs that were missing. Nothing is ever appended to an old segment (I4)
@@ -71,6 +76,7 @@ static void add_segment(struct recovery *r, struct segment *g)
 	g->is_full = true;
 	g->trimmed = true;
 	atomic_store(&g->used, g->size);
+	atomic_store(&g->synced, g->size);
 	r->segments[r->n++] = (struct old_segment){ .g = g, .limit = g->size };
 }
 
@@ -172,7 +178,7 @@ static void apply_seal(struct recovery *r, const struct seal *seal)
  * A SEAL counts if it stands there, whether its batch is whole or not: what it voids was never
  * acknowledged and never will be.
  */
-static void read_seals(struct recovery *r)
+void recover_read_seals(struct recovery *r)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		struct scanned f;
@@ -183,6 +189,7 @@ static void read_seals(struct recovery *r)
 		while (scan_next_in_place(&sc, &f) && f.header.type == RECORD_SEAL)
 			if (record_seal_get(scan_envelope(&f), &seal))
 				apply_seal(r, &seal);
+		r->unreadable |= sc.unreadable;
 		scan_done(&sc);
 	}
 }
@@ -211,7 +218,7 @@ static struct last last_commit_of(struct recovery *r, struct old_segment *old)
 }
 
 /* Is there anything but zeros? */
-static bool has_traces(struct old_segment *old, uint64_t from)
+static bool has_traces(struct recovery *r, struct old_segment *old, uint64_t from)
 {
 	struct scanned f;
 	struct scan sc;
@@ -219,12 +226,13 @@ static bool has_traces(struct old_segment *old, uint64_t from)
 
 	scan_init(&sc, old->g, from, old->limit);
 	found = scan_next(&sc, &f) || f.damage_from;
+	r->unreadable |= sc.unreadable;
 	scan_done(&sc);
 	return found;
 }
 
 /* Every octet of the batch is as it was when its COMMIT was made. */
-static bool batch_is_whole(struct old_segment *old, const struct last *last)
+static bool batch_is_whole(struct recovery *r, struct old_segment *old, const struct last *last)
 {
 	const struct commit *c = &last->commit;
 	uint32_t checksum = 0, records = 0;
@@ -240,11 +248,12 @@ static bool batch_is_whole(struct old_segment *old, const struct last *last)
 		records++;
 		whole = !f.damage_from && scan_content_is_sound(&sc, &f);
 	}
+	r->unreadable |= sc.unreadable;
 	scan_done(&sc);
 	return whole && records == c->records && checksum == c->checksum;
 }
 
-static void find_end(struct recovery *r)
+void recover_find_end(struct recovery *r)
 {
 	struct last last = { 0 };
 	struct old_segment *old = NULL;
@@ -254,7 +263,7 @@ static void find_end(struct recovery *r)
 		last = last_commit_of(r, old);
 		if (last.end)
 			break;
-		if (has_traces(old, SEGMENT_START))
+		if (has_traces(r, old, SEGMENT_START))
 			r->stats->torn_batches++;
 		old->limit = SEGMENT_START;
 		old->is_unused = true;
@@ -263,9 +272,9 @@ static void find_end(struct recovery *r)
 		return;
 	r->last_batch = last.commit.batch;
 	r->checkpoint = last.commit.synced;
-	if (has_traces(old, last.end))
+	if (has_traces(r, old, last.end))
 		r->stats->torn_batches++;
-	if (batch_is_whole(old, &last)) {
+	if (batch_is_whole(r, old, &last)) {
 		old->limit = last.end;
 	} else {
 		r->stats->torn_batches++;
@@ -278,17 +287,28 @@ static void find_end(struct recovery *r)
 
 /* ---- 6 */
 
+static int make_durable(struct recovery *r, struct old_segment *old)
+{
+	struct segment_place place = spool_segment_place(r->spool);
+	struct segment *g = old->g;
+	int e = -ENOSPC;
+
+	if (old->limit < g->size)
+		e = segment_renew(&place, g, old->limit);
+	/* On a full disk a relay that starts is worth more than one that trusts its page cache. */
+	return e == -ENOSPC || e == -EDQUOT ? g->world->disk_datasync(g->world, g->fd) : e;
+}
+
 static int sync_last(struct recovery *r, struct buf *error)
 {
-	struct world *w = r->spool->world;
 	int e = 0;
 
 	for (unsigned i = r->n; i-- > 0;) {
 		if (r->segments[i].is_unused)
 			continue;
-		e = w->disk_datasync(w, r->segments[i].g->fd);
+		e = make_durable(r, &r->segments[i]);
 		if (e < 0)
-			buf_printf(error, "cannot sync segment %016llx: %s",
+			buf_printf(error, "cannot make segment %016llx durable: %s",
 				   (unsigned long long)r->segments[i].g->number, strerror(-e));
 		break;
 	}
@@ -413,6 +433,41 @@ static void settle_messages(struct recovery *r)
 	}
 }
 
+/* The first batch holds a SEAL for each of them: a file that comes back is still void. */
+static void remove_unused(struct recovery *r)
+{
+	struct spool *s = r->spool;
+	char name[SEGMENT_NAME];
+
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->segments[i].is_unused)
+			s->world->disk_unlink(s->world, s->segments_dir,
+					      segment_name(name, r->segments[i].g->number), false);
+}
+
+/*
+ * The disk is full, and a relay that cannot start cannot deliver, which alone would make room. What
+ * the last run had put by - the segment made ready, the rest of the active one - is void, and goes
+ * now instead of after the first batch. Shortening at most repeats what the SEAL will say.
+ */
+static void make_room(struct recovery *r)
+{
+	struct world *w = r->spool->world;
+
+	remove_unused(r);
+	for (unsigned i = r->n; i-- > 0;) {
+		struct old_segment *old = &r->segments[i];
+		uint64_t octets = old->is_unused ? 0 : old->limit;
+
+		/* An unlinked one as well: it is still open. */
+		if (octets < old->g->size && w->disk_truncate(w, old->g->fd, octets) == 0)
+			atomic_store(&old->g->disk, octets);
+		if (!old->is_unused)
+			break;
+	}
+	w->disk_sync(w, r->spool->segments_dir);
+}
+
 static int begin_log(struct recovery *r, struct buf *error)
 {
 	struct spool *s = r->spool;
@@ -426,21 +481,13 @@ static int begin_log(struct recovery *r, struct buf *error)
 			committer_add_seal(s, &seal);
 	}
 	e = committer_first_segment(s);
+	if (e == -ENOSPC) {
+		make_room(r);
+		e = committer_first_segment(s);
+	}
 	if (e < 0)
 		buf_printf(error, "cannot write a new segment: %s", strerror(-e));
 	return e;
-}
-
-/* After the SEALs are synced, so that a file that comes back is still void. */
-static void remove_unused(struct recovery *r)
-{
-	struct spool *s = r->spool;
-	char name[SEGMENT_NAME];
-
-	for (unsigned i = 0; i < r->n; i++)
-		if (r->segments[i].is_unused)
-			s->world->disk_unlink(s->world, s->segments_dir,
-					      segment_name(name, r->segments[i].g->number), false);
 }
 
 static void give_found(struct recovery *r, spool_found *found, void *arg)
@@ -477,8 +524,12 @@ static int run(struct recovery *r, struct buf *error)
 		e = open_identity(r, error);
 	if (e < 0)
 		return e;
-	read_seals(r);
-	find_end(r);
+	recover_read_seals(r);
+	recover_find_end(r);
+	if (r->unreadable) {
+		buf_printf(error, "the end of the log cannot be read: %s", strerror(EIO));
+		return -EIO;
+	}
 	adopt_segments(r);
 	replay(r);
 	if ((e = sync_last(r, error)) < 0 || (e = check_files(r, error)) < 0)

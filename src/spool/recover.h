@@ -21,10 +21,18 @@ struct recovery {
 	unsigned n;
 	uint64_t last_batch;		/* the highest of a valid COMMIT; 0: none */
 	uint64_t checkpoint;		/* the highest that was synced for certain */
+	bool unreadable;		/* where the log ends cannot be told: octets there cannot
+					   be read */
 	uint64_t batch;			/* of the record being replayed */
 	struct map done;		/* ids that are final */
 	struct arena done_arena;
 };
+
+/*
+ * recover.c: how far each of the segments is valid; these two need neither the spool nor its index.
+ */
+void recover_read_seals(struct recovery *r);
+void recover_find_end(struct recovery *r);
 
 void replay(struct recovery *r);
 void replay_done(struct recovery *r);

@@ -8,7 +8,8 @@
  * Where no record begins, the next one is looked for at every multiple of 8. What was skipped is a
  * gap if it is all zeros and ends at the page where the next batch may begin (I2), else damage. A
  * header is believed only if its checksum fits: it covers salt and offset, so neither content nor a
- * record of another place can pass. Sectors that cannot be read count as damaged, not as the end.
+ * record of another place can pass. Sectors that cannot be read, tried a few times, count as
+ * damaged, not as the end; .unreadable says that there were some.
  */
 #include "spool/scan.h"
 
@@ -16,6 +17,7 @@
 
 #define WINDOW ((size_t)256 * 1024)
 #define MARK 0x72764c52u
+#define READ_TRIES 4
 #define SEARCH_ENVELOPE_MAX (1u << 20)	/* while searching: a forged length shall not cost more
 					   than this */
 
@@ -38,8 +40,14 @@ static void read_around_damage(struct scan *sc, size_t n)
 	for (size_t at = 0; at < n; at += RECORD_PAGE) {
 		size_t piece = n - at < RECORD_PAGE ? n - at : RECORD_PAGE;
 
-		if (segment_read(sc->g, sc->window + at, piece, sc->window_at + at) < 0)
-			memset(sc->window + at, 0xff, piece);
+		int tries = READ_TRIES;
+
+		while (tries && segment_read(sc->g, sc->window + at, piece, sc->window_at + at) < 0)
+			tries--;
+		if (tries)
+			continue;
+		memset(sc->window + at, 0xff, piece);
+		sc->unreadable = true;
 	}
 }
 

@@ -13,6 +13,7 @@ struct scan {
 	size_t window_n, window_size;
 	uint64_t window_at;
 	uint64_t octets_read;
+	bool unreadable;	/* some of it could not be read, again and again */
 };
 
 struct scanned {

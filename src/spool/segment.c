@@ -89,6 +89,7 @@ static struct segment *segment_new(const struct segment_place *p, uint64_t numbe
 	g->spool = p->spool;
 	g->incarnation = p->incarnation;
 	atomic_init(&g->used, SEGMENT_START);
+	atomic_init(&g->synced, SEGMENT_START);
 	g->zeroed = SEGMENT_START;
 	g->speaks_from = number;
 	return g;
@@ -223,7 +224,8 @@ int segment_open(const struct segment_place *p, uint64_t number, struct segment 
 	struct segment *g;
 	struct stat st;
 	char name[SEGMENT_NAME], h[HEADER_OCTETS];
-	int r, fd = w->disk_open(w, p->dir, segment_name(name, number), O_RDWR, 0);
+	int r, fd = w->disk_open(w, p->dir, segment_name(name, number),
+				 p->read_only ? O_RDONLY : O_RDWR, 0);
 
 	if (fd < 0)
 		return fd;
@@ -242,6 +244,56 @@ int segment_open(const struct segment_place *p, uint64_t number, struct segment 
 	}
 	*ret = g;
 	return 0;
+}
+
+/* Through a buffer: both files lie on the same disk, and this happens once, at a start. */
+static int copy_octets(struct segment *from, struct segment *to, uint64_t octets)
+{
+	char *piece = mem_alloc(ZERO_CHUNK);
+	int r = 0;
+
+	for (uint64_t at = 0; at < octets && r == 0;) {
+		size_t n = octets - at < ZERO_CHUNK ? (size_t)(octets - at) : ZERO_CHUNK;
+		struct iovec iov = { piece, n };
+
+		r = segment_read(from, piece, n, at);
+		if (r == 0)
+			r = segment_write(to, &iov, 1, at);
+		at += n;
+	}
+	mem_free(piece);
+	return r;
+}
+
+int segment_renew(const struct segment_place *p, struct segment *g, uint64_t octets)
+{
+	static const char temporary[] = "renewed";
+	struct world *w = p->world;
+	char name[SEGMENT_NAME];
+	struct segment copy = { .world = w };
+	int r;
+
+	w->disk_unlink(w, p->dir, temporary, false);	/* what an earlier start left */
+	copy.fd = w->disk_open(w, p->dir, temporary, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (copy.fd < 0)
+		return copy.fd;
+	r = copy_octets(g, &copy, octets);
+	if (r == 0)
+		r = w->disk_sync(w, copy.fd);
+	if (r == 0)
+		r = w->disk_rename(w, p->dir, temporary, segment_name(name, g->number));
+	if (r < 0) {
+		w->disk_unlink(w, p->dir, temporary, false);
+		w->disk_close(w, copy.fd);
+		return r;
+	}
+	w->disk_close(w, g->fd);
+	g->fd = copy.fd;
+	g->size = octets;
+	atomic_store(&g->disk, octets);
+	atomic_store(&g->used, octets);
+	atomic_store(&g->synced, octets);
+	return w->disk_sync(w, p->dir);
 }
 
 int segment_zero(struct segment *g, uint64_t n)

@@ -26,13 +26,15 @@ struct segment {
 	_Atomic uint64_t disk;		/* octets that it takes now */
 	uint8_t salt[RECORD_SALT];
 	uint32_t spool, incarnation;
-	_Atomic bool damaged;		/* a survivor cannot be copied: it stays */
 	/* ---- the committer's until it is full, then constant */
 	_Atomic uint64_t used;		/* octets up to the end of the last batch */
+	_Atomic uint64_t synced;	/* of these, on stable storage for certain */
 	uint64_t zeroed;		/* octets that were written with zeros ahead */
 	/* ---- under spool->lock */
 	struct list messages;		/* whose newest copy lies here */
 	uint64_t live_n, live_octets;
+	uint64_t damaged_n;		/* of live_n: cannot be copied, and stay until they are
+					   final */
 	uint64_t speaks_from;		/* the oldest segment that may hold a message that
 					   records here speak of */
 	uint64_t dead_batch;		/* the highest batch that made one of its messages final
@@ -49,6 +51,7 @@ struct segment_place {
 	struct world *world;
 	int dir;			/* of segments */
 	uint32_t spool, incarnation;
+	bool read_only;			/* for those who look at the spool of a running relay */
 };
 
 /*
@@ -63,6 +66,11 @@ int segment_create(const struct segment_place *p, uint64_t number, uint64_t size
  */
 int segment_open(const struct segment_place *p, uint64_t number, struct segment **ret,
 		 uint32_t *ret_version);
+/*
+ * The first octets of a segment that is not written any more, in a new file that takes its name,
+ * all of it synced. 0; -errno: the name is still the old file's, or it is not known whose.
+ */
+int segment_renew(const struct segment_place *p, struct segment *g, uint64_t octets);
 /* Writes up to n zeros at its end of zeros and syncs them. Before it is used. 0 or -errno. */
 int segment_zero(struct segment *g, uint64_t n);
 

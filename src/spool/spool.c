@@ -7,9 +7,10 @@
  *   batch.c     what a task hands in             index.c    messages and where they lie
  *   content*.c  a message's bytes                keeper.c   next segment, deletion; sweep.c copies
  *   survivors recover.c   reading the log after a start; scan.c finds records; quarantine.c keeps
- *   damage
+ *   damage                damage.c    what becomes of a message found damaged
+ *   look.c    reading a spool that somebody else may be using
  *
- * SPOOL/            lock, spool
+ * SPOOL/            lock, spool, spool.room
  * SPOOL/segments/   the log
  * SPOOL/content/    large bodies
  * SPOOL/quarantine/ what was damaged
@@ -38,7 +39,8 @@ void spool_report(struct spool *s, enum spool_event kind, const char *format, ..
 
 struct segment_place spool_segment_place(struct spool *s)
 {
-	return (struct segment_place){ s->world, s->segments_dir, s->number, s->incarnation };
+	return (struct segment_place){ s->world, s->segments_dir, s->number, s->incarnation,
+				       false };
 }
 
 uint64_t spool_new_segment_number(struct spool *s)
@@ -88,11 +90,30 @@ static int lock_folder(struct spool *s, uint64_t wait_ns)
 	return r;
 }
 
+/* The spool's own name stands in the folder above it: D1 rests on that one, too. */
+static int sync_name(struct spool *s, const char *path)
+{
+	struct world *w = s->world;
+	ssize_t slash = str_rfind(str_of(path), '/');
+	char *above = slash > 0 ? str_dup(str_make(path, (size_t)slash))
+				: mem_strdup(slash == 0 ? "/" : ".");
+	int r, fd = w->disk_open(w, AT_FDCWD, above, O_RDONLY | O_DIRECTORY, 0);
+
+	mem_free(above);
+	if (fd < 0)
+		return fd;
+	r = w->disk_sync(w, fd);
+	w->disk_close(w, fd);
+	return r;
+}
+
 static int open_folders(struct spool *s, const struct spool_options *o, struct buf *error)
 {
 	struct world *w = s->world;
 	int r = open_folder(s, AT_FDCWD, o->path, &s->dir), quarantine = -1;
 
+	if (r == 0)
+		r = sync_name(s, o->path);
 	if (r == 0)
 		r = lock_folder(s, o->lock_wait_ns);
 	if (r == -EWOULDBLOCK) {
@@ -140,6 +161,7 @@ static struct spool *spool_new(struct net *n, const struct spool_options *o)
 	s->event_arg = o->event_arg;
 	s->memory = content_memory_new(s);
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->deleting, NULL);
 	map_init(&s->index);
 	list_init(&s->segments);
 	atomic_init(&s->accepts, true);
@@ -185,6 +207,7 @@ static void spool_free(struct spool *s)
 	close_fd(s, s->dir);
 	close_fd(s, s->lock_fd);	/* last: with it goes the lock */
 	content_memory_close(s->memory);
+	pthread_mutex_destroy(&s->deleting);
 	pthread_mutex_destroy(&s->lock);
 	mem_free(s);
 }

@@ -148,6 +148,27 @@ struct spool_stats {
 void spool_stats(struct spool *s, struct spool_stats *ret);
 
 /*
+ * Found damaged on disk, by a reader or by the sweeper: its owner shall give it up. Who delivers it
+ * meets the same (-EBADMSG from a content_reader) and lets it fail by himself. Called for those
+ * known already, then from the keeper's and pool threads, once for each; must not suspend; the
+ * callee may keep a reference. NULL: no more.
+ */
+void spool_set_damaged(struct spool *s, void (*damaged)(void *arg, struct message *m), void *arg);
+
+/*
+ * ---- for a backup: from the pin to the unpin nothing is deleted, neither segments nor content
+ * files, so that what the segments hold up to these octets can be copied at leisure, and is what a
+ * crash at the moment of the pin would have left. Blocks (through the pool). The caller frees the
+ * extents.
+ */
+struct spool_extent {
+	uint64_t segment, octets;
+};
+
+struct spool_extent *spool_pin(struct spool *s, unsigned *ret_n);
+void spool_unpin(struct spool *s);	/* any thread */
+
+/*
  * ---- the seam for a second copy (DESIGN section 8): the null replica answers that all is synced.
  */
 struct replica {

@@ -1,9 +1,10 @@
 /*
  * sweep - copying the few survivors of an old segment forward, so that it can be deleted.
  *
- * When: the log takes more than twice what is live in it and two segments more, then the oldest
- * segment; or a segment was left a minute ago, is live to less than a quarter, and could be deleted
- * if it were empty. Either way the octets copied are at most those freed, so sweeping ends.
+ * When: the log takes more than twice what is live in it and one segment more, then the oldest
+ * segment - so that, while another segment fills, it stays below twice and two segments; or a
+ * segment was left a minute ago, is live to less than a quarter, and could be deleted if it were
+ * empty. Either way the octets copied are at most those freed, so sweeping ends.
  *
  * How: up to BATCH_SWEEP_MAX of survivors are read and checked here and handed to the committer,
  * which writes each as one new MESSAGE record with the state of that moment - unless it became
@@ -11,8 +12,10 @@
  * the old segment empty, and only then does the keeper delete it. A body in a file is not copied,
  * only its record.
  *
- * A survivor whose record is damaged cannot be copied: its segment stays, and it is reported.
- * Delivery will meet the same damage and say so to the message's owner.
+ * A survivor whose record is damaged cannot be copied. It is reported and put into quarantine, the
+ * others are copied all the same, and its owner is told (spool_set_damaged), who gives it up: then
+ * it is final, and its segment goes. One that cannot be read for another reason is only left out:
+ * its deliveries fail for now, until its time is up.
  */
 #include "spool/keeper.h"
 
@@ -52,9 +55,26 @@ static void free_chain(struct keeper *k, struct copy *c)
 	}
 }
 
+/* Before deletions are looked for: what the sweeper still counts is not given back gently. */
+static void end_round(struct keeper *k)
+{
+	struct spool *s = k->spool;
+	uint64_t n;
+
+	spool_lock(s);
+	n = k->from->live_n;
+	spool_unlock(s);
+	if (n >= k->survivors)
+		k->sweep_at = s->world->now(s->world) + RETRY_NS;
+	segment_unref(k->from);
+	k->from = NULL;
+}
+
 void sweep_take_back(struct keeper *k)
 {
 	free_chain(k, atomic_exchange(&k->returned, NULL));
+	if (k->from && !k->under_way)
+		end_round(k);
 	/* At the end the committer is gone, and what it was to get is still here. */
 	if (atomic_load(&k->stopping))
 		free_chain(k, atomic_exchange(&k->spool->copies, NULL));
@@ -65,6 +85,12 @@ void sweep_take_back(struct keeper *k)
 struct log_size {
 	uint64_t octets, live;
 };
+
+/* Under the lock: whether there is anything in it to copy. */
+static bool has_survivors(const struct segment *g)
+{
+	return g->is_full && g->live_n > g->damaged_n;
+}
 
 /* Under the lock. */
 static struct log_size measure(struct spool *s)
@@ -83,8 +109,7 @@ static bool is_worth_it(struct spool *s, struct segment *g, uint64_t now, int64_
 {
 	struct list *before = g->link.prev;
 
-	if (!g->is_full || !g->live_n || atomic_load(&g->damaged) ||
-	    g->live_octets > atomic_load(&g->disk) / 4)
+	if (!has_survivors(g) || g->live_octets > atomic_load(&g->disk) / 4)
 		return false;
 	if (before != &s->segments &&
 	    LIST_ENTRY(before, struct segment, link)->number >= g->speaks_from)
@@ -108,8 +133,7 @@ static struct segment *choose(struct spool *s, int64_t *ret_rest)
 	LIST_FOR(at, &s->segments) {
 		struct segment *g = LIST_ENTRY(at, struct segment, link);
 
-		if (g->is_full && g->live_n && !atomic_load(&g->damaged) &&
-		    size.octets > 2 * size.live + 2 * s->segment_size)
+		if (has_survivors(g) && size.octets > 2 * size.live + s->segment_size)
 			found = g;
 		else if (is_worth_it(s, g, now, ret_rest))
 			found = g;
@@ -136,6 +160,8 @@ static unsigned survivors(struct spool *s, struct segment *g, struct copy **ret)
 		struct message *m = LIST_ENTRY(at, struct message, in_segment);
 		struct copy *c;
 
+		if (m->damaged)
+			continue;
 		if (n && (octets + m->octets > BATCH_SWEEP_MAX || n == COPIES_MAX))
 			break;
 		c = mem_zalloc(sizeof(*c));
@@ -152,16 +178,6 @@ static unsigned survivors(struct spool *s, struct segment *g, struct copy **ret)
 	return n;
 }
 
-static void report_damage(struct spool *s, struct copy *c, int error)
-{
-	char id[ID_TEXT_MAX];
-
-	atomic_store(&c->from->damaged, true);
-	spool_report(s, SPOOL_EVENT_DAMAGE, "message %s in segment %016llx at octet %llu: %s",
-		     id_format(id, &c->message->id), (unsigned long long)c->from->number,
-		     (unsigned long long)c->offset, strerror(-error));
-}
-
 static void hand_over(struct keeper *k, struct copy *chain)
 {
 	struct spool *s = k->spool;
@@ -172,7 +188,7 @@ static void hand_over(struct keeper *k, struct copy *chain)
 
 		next = chain->next;
 		if (r < 0) {
-			report_damage(s, chain, r);
+			damage_of_message(s, chain->message, chain->from, chain->offset, r);
 			free_copy(chain);
 			continue;
 		}
@@ -184,16 +200,6 @@ static void hand_over(struct keeper *k, struct copy *chain)
 		committer_copy(s, good);
 }
 
-static bool made_progress(struct keeper *k)
-{
-	uint64_t n;
-
-	spool_lock(k->spool);
-	n = k->from->live_n;
-	spool_unlock(k->spool);
-	return n < k->survivors;
-}
-
 int64_t sweep(struct keeper *k)
 {
 	struct spool *s = k->spool;
@@ -203,12 +209,6 @@ int64_t sweep(struct keeper *k)
 
 	if (k->under_way || atomic_load(&s->failed))
 		return STEP_IDLE;
-	if (k->from) {
-		if (!made_progress(k))
-			k->sweep_at = now + RETRY_NS;
-		segment_unref(k->from);
-		k->from = NULL;
-	}
 	if (now < k->sweep_at)
 		return (int64_t)(k->sweep_at - now);
 	k->from = choose(s, &rest);

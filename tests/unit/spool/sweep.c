@@ -191,6 +191,189 @@ static void test_reader_while_swept(void **state)
 	close_spool();
 }
 
+/* ---- damage met by the sweeper */
+
+static atomic_uint told;
+static struct message *told_message;
+
+static void on_damaged(void *arg, struct message *m)
+{
+	(void)arg;
+	told_message = m;
+	atomic_fetch_add(&told, 1);
+}
+
+/* Flips a bit of a message's last octet of content, on disk. */
+static void damage_on_disk(struct message *m)
+{
+	char path[512], name[SEGMENT_NAME];
+	off_t at = (off_t)m->offset + m->octets - 20;
+	char octet;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/s/segments/%s", folder,
+		 segment_name(name, m->segment->number));
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &octet, 1, at), 1);
+	octet ^= 1;
+	assert_int_equal(pwrite(fd, &octet, 1, at), 1);
+	close(fd);
+}
+
+/* It costs only itself: the others are copied, its owner is told once, its octets are kept. */
+static void test_damaged_survivor(void **state)
+{
+	atomic_uint kept = 0;
+	struct put p[3];
+	struct worker w = { .n = 900, .octets = 20000, .keep_every = 40, .kept = &kept };
+
+	(void)state;
+	atomic_store(&told, 0);
+	open_spool();
+	spool_set_damaged(spool, on_damaged, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		p[i] = (struct put){ .octets = 3000 + i, .seed = i, .keep = true };
+		run_task(put_task, &p[i]);
+		message_drop_content(p[i].message);
+	}
+	damage_on_disk(p[1].message);
+	run_task(work, &w);
+	for (int i = 0; i < 100 && (!atomic_load(&told) || stats().segments > 5); i++)
+		wait_ms(20);
+	assert_int_equal(atomic_load(&told), 1);
+	assert_ptr_equal(told_message, p[1].message);
+	assert_int_equal(count_files("quarantine"), 1);
+	assert_int_equal(atomic_load(&events[SPOOL_EVENT_DAMAGE]), 2);
+	assert_true(p[0].message->segment->number > 1 && p[2].message->segment->number > 1);
+	assert_int_equal(p[1].message->segment->number, 1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(content_is(p[i].message, 3000 + i, i), i != 1);
+	assert_int_equal(finish_message(p[1].message, false), 0);
+	for (int i = 0; i < 100 && stats().segments > 4; i++)
+		wait_ms(20);
+	assert_true(stats().segments <= 4);
+	for (unsigned i = 0; i < 3; i++)
+		message_unref(p[i].message);
+	close_spool();
+}
+
+/* Who comes later hears of what was found before. */
+static void test_damage_before_owner(void **state)
+{
+	struct put p = { .octets = 3000, .seed = 1, .keep = true };
+	struct check k;
+
+	(void)state;
+	atomic_store(&told, 0);
+	open_spool();
+	run_task(put_task, &p);
+	message_drop_content(p.message);
+	damage_on_disk(p.message);
+	k = (struct check){ .message = p.message };
+	run_task(check_task, &k);
+	assert_int_equal(k.result, -EBADMSG);
+	spool_set_damaged(spool, on_damaged, NULL);
+	assert_int_equal(atomic_load(&told), 1);
+	message_unref(p.message);
+	close_spool();
+}
+
+/*
+ * Fast mail and mail that stays for a week, mixed: the log is below twice what lives in it and two
+ * segments once the sweeper is through, and little beyond that while the mail comes at full speed.
+ */
+static void test_disk_use(void **state)
+{
+	const uint64_t segment = 1 << 20;
+	atomic_uint kept = 0, left = 4;
+	struct worker w[4];
+	uint64_t most = 0;
+
+	(void)state;
+	open_spool();
+	for (unsigned i = 0; i < 4; i++) {
+		struct job *j = mem_zalloc(sizeof(*j));
+
+		w[i] = (struct worker){ .n = 1500, .octets = 9000, .keep_every = 8, .kept = &kept };
+		*j = (struct job){ .fn = work, .arg = &w[i], .left = &left };
+		loop_post(net_loop(net, i % 2), &j->post, job_start);
+	}
+	while (atomic_load(&left)) {
+		struct spool_stats st = stats();
+		uint64_t allowed = 2 * st.octets_live + 2 * segment;
+
+		if (st.octets_on_disk > allowed && st.octets_on_disk - allowed > most)
+			most = st.octets_on_disk - allowed;
+		usleep(500);
+	}
+	for (int i = 0; i < 150; i++) {
+		if (stats().octets_on_disk <= 2 * stats().octets_live + 2 * segment)
+			break;
+		wait_ms(20);
+	}
+	assert_true(stats().octets_on_disk <= 2 * stats().octets_live + 2 * segment);
+	print_message("at most %llu KiB beyond twice the live octets and two segments\n",
+		      (unsigned long long)most >> 10);
+	assert_true(most <= 8 * segment);
+	assert_int_equal(stats().messages, atomic_load(&kept));
+	close_spool();
+}
+
+/* ---- what is large goes piece by piece; nothing goes while a backup copies */
+
+static void test_large_file_is_shrunk(void **state)
+{
+	struct put p = { .octets = 10 << 20, .seed = 3, .keep = true };
+
+	(void)state;
+	open_spool();
+	run_task(put_task, &p);
+	assert_int_equal(finish_message(p.message, false), 0);
+	message_unref(p.message);
+	for (int i = 0; i < 100 && stats().octets_on_disk > 1 << 20; i++)
+		wait_ms(10);
+	assert_int_equal(count_files("content"), 0);
+	assert_true(stats().octets_on_disk < 1 << 20);
+	assert_int_equal(atomic_load(&spool->file_octets), 0);
+	run_task(put_task, &p);		/* one that is not through at the end */
+	assert_int_equal(finish_message(p.message, false), 0);
+	message_unref(p.message);
+	close_spool();
+}
+
+static void test_pin(void **state)
+{
+	atomic_uint kept = 0;
+	struct worker w = { .n = 600, .octets = 9000, .keep_every = 2000, .kept = &kept };
+	struct put file = { .octets = CONTENT_MEMORY_MAX + 9, .seed = 1, .keep = true };
+	struct spool_extent *extents;
+	unsigned n, before;
+
+	(void)state;
+	open_spool();
+	run_task(put_task, &file);
+	extents = spool_pin(spool, &n);
+	assert_true(n >= 1);
+	for (unsigned i = 0; i < n; i++)
+		assert_true(extents[i].segment && extents[i].octets >= SEGMENT_START);
+	assert_true(extents[n - 1].octets > SEGMENT_START);
+	mem_free(extents);
+	run_task(work, &w);
+	assert_int_equal(finish_message(file.message, false), 0);
+	message_unref(file.message);
+	wait_ms(100);
+	before = count_files("segments");
+	assert_true(before > 5);
+	assert_int_equal(count_files("content"), 1);
+	spool_unpin(spool);
+	for (int i = 0; i < 100 && (stats().segments > 3 || count_files("content")); i++)
+		wait_ms(20);
+	assert_true(stats().segments <= 3);
+	assert_int_equal(count_files("content"), 0);
+	close_spool();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +381,11 @@ int main(void)
 		TEST_IN_FOLDER(test_survivors_are_copied),
 		TEST_IN_FOLDER(test_merged_state),
 		TEST_IN_FOLDER(test_reader_while_swept),
+		TEST_IN_FOLDER(test_damaged_survivor),
+		TEST_IN_FOLDER(test_damage_before_owner),
+		TEST_IN_FOLDER(test_disk_use),
+		TEST_IN_FOLDER(test_large_file_is_shrunk),
+		TEST_IN_FOLDER(test_pin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
