@@ -33,6 +33,15 @@ static const struct command {
 	  "[-c FILE | --state FOLDER] [--json]\n"
 	  "           [list] | status | show ID... | retry|hold|release|delete ID...|all",
 	  "look at waiting mail, and act on it", control_queue_main, false },
+	{ "spool",
+	  "check [-c FILE | --state FOLDER]\n"
+	  "       relevo spool dump [-c FILE | --state FOLDER] [--segment N] [--message ID]\n"
+	  "           [--json]",
+	  "verify every octet of the spool, or show what is in it", spool_main, false },
+	{ "backup", "[-c FILE | --state FOLDER] TARGET",
+	  "copy the spool, of a running relay or not, to a new folder", backup_main, false },
+	{ "restore", "[-c FILE | --state FOLDER] [--old FOLDER] [--redeliver] SOURCE",
+	  "make a spool of a backup; its messages are held until released", restore_main, false },
 	{ "send", "[OPTION]... [FILE]", "send one message by SMTP or LMTP", send_main, true },
 	{ "sink", "[OPTION]...", "an SMTP server that takes mail and counts it, or fails as told",
 	  sink_main, true },

@@ -64,7 +64,7 @@ static void record_flags(struct batch *b, struct message *m, bool hold)
 	if (hold)
 		batch_flags(b, m, flags | MESSAGE_HELD, crashes);
 	else	/* an operator who releases it means it: the crashes are forgotten */
-		batch_flags(b, m, flags & (uint8_t)~MESSAGE_HELD, 0);
+		batch_flags(b, m, flags & (uint8_t)~(MESSAGE_HELD | MESSAGE_RESTORED), 0);
 }
 
 static void carry_out(struct answer *a, struct message *m, bool hold) SUSPENDS
@@ -113,31 +113,6 @@ void queue_release(struct answer *a, struct str words)
 
 /* ---- delete */
 
-/*
- * The open recipients that no delivery has in its hands: after schedule_remove the others are in
- * no job any more. Returns how many; out has room for all.
- */
-static unsigned deletable(struct answer *a, struct message *m, struct outcome *out) SUSPENDS
-{
-	const struct reply reply = REPLY(550, 5, 7, 1, "deleted by an operator");
-	struct job_state *state = mem_alloc(sizeof(*state));
-	unsigned n = 0;
-
-	for (uint32_t i = 0; i < m->recipients_n; i++) {
-		uint8_t now;
-
-		message_lock(m);
-		now = m->recipients[i].state;
-		message_unlock(m);
-		if (now != RECIPIENT_QUEUED || schedule_job_state(a->links->schedule, m, i, state))
-			continue;
-		out[n++] = (struct outcome){ .recipient = i, .state = RECIPIENT_DELETED,
-			.reply = reply };
-	}
-	mem_free(state);
-	return n;
-}
-
 static int record_deleted(struct answer *a, struct message *m, const struct outcome *out,
 			  unsigned n) SUSPENDS
 {
@@ -171,17 +146,21 @@ static void log_deleted(const struct message *m, const struct outcome *out, unsi
 
 static void delete_one(struct answer *a, struct message *m) SUSPENDS
 {
+	const struct reply reply = REPLY(550, 5, 7, 1, "deleted by an operator");
 	struct outcome *out = mem_calloc(m->recipients_n, sizeof(*out));
+	uint32_t *indices = mem_calloc(m->recipients_n, sizeof(*indices));
 	unsigned n, busy = 0;
 	char text[100];
 	int r;
 
 	schedule_remove(a->links->schedule, m, &busy);
-	n = deletable(a, m, out);
+	n = schedule_jobless(a->links->schedule, m, indices);
+	for (unsigned i = 0; i < n; i++)
+		out[i] = (struct outcome){ .recipient = indices[i], .state = RECIPIENT_DELETED,
+			.reply = reply };
 	r = n ? record_deleted(a, m, out, n) : 0;
-	if (r < 0) {
-		if (!busy)	/* it keeps its place in the queue (D9) */
-			schedule_add(a->links->schedule, m);
+	if (r < 0) {	/* they keep their place in the queue (D9) */
+		schedule_add_recipients(a->links->schedule, m, indices, n);
 		say_failed(a, m, r);
 	} else {
 		log_deleted(m, out, n);
@@ -190,6 +169,7 @@ static void delete_one(struct answer *a, struct message *m) SUSPENDS
 			 "deleted, %u recipient%s", n, n == 1 ? "" : "s");
 		say(a, m, text);
 	}
+	mem_free(indices);
 	mem_free(out);
 }
 

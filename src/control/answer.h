@@ -52,7 +52,7 @@ void json_end(struct answer *a);
 void object_line(struct answer *a) SUSPENDS;
 void json_done(struct answer *a) SUSPENDS;	/* nothing in text */
 
-/* queue.c, act.c, reload.c: the commands. words: behind the format. */
+/* queue.c, act.c, reload.c, pin.c: the commands. words: behind the format. */
 void queue_list(struct answer *a, struct str words) SUSPENDS;
 void queue_status(struct answer *a, struct str words) SUSPENDS;
 void queue_show(struct answer *a, struct str words) SUSPENDS;
@@ -61,6 +61,7 @@ void queue_hold(struct answer *a, struct str words) SUSPENDS;
 void queue_release(struct answer *a, struct str words) SUSPENDS;
 void queue_delete(struct answer *a, struct str words) SUSPENDS;
 void relay_reload(struct answer *a, struct str words) SUSPENDS;
+void relay_pin(struct answer *a, struct str words) SUSPENDS;
 
 /* select.c: the messages that a request names, counted. */
 struct selection {

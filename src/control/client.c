@@ -69,18 +69,17 @@ static char *state_of_unsound(const char *path)
 	return state;
 }
 
-/* The state folder, owned by the caller; NULL: said why. */
-static char *state_find(const struct client_options *o)
+char *control_state(const char *config, const char *option)
 {
 	struct buf messages = BUF_INIT(MESSAGES_MAX);
 	unsigned errors = 0, warnings = 0;
 	struct config *c;
 	char *state;
 
-	if (o->state)
-		return mem_strdup(o->state);
-	c = config_load(o->config, false, &messages, &errors, &warnings);
-	state = c ? mem_strdup(c->state) : state_of_unsound(o->config);
+	if (option)
+		return mem_strdup(option);
+	c = config_load(config, false, &messages, &errors, &warnings);
+	state = c ? mem_strdup(c->state) : state_of_unsound(config);
 	if (!state)
 		print_text(stderr, &messages);
 	config_unref(c);
@@ -100,7 +99,7 @@ static void explain_no_answer(const char *state, int error)
 			strerror(error));
 }
 
-static FILE *connect_to(const char *state)
+FILE *control_connect(const char *state, const char *request)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control", state);
@@ -112,10 +111,15 @@ static FILE *connect_to(const char *state)
 	else if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
 		f = fdopen(fd, "r+");
 	if (!f) {
-		explain_no_answer(state, errno);
+		int error = errno;
+
 		if (fd >= 0)
 			close(fd);
+		errno = error;
+		return NULL;
 	}
+	fprintf(f, "%s\r\n", request);
+	fflush(f);
 	return f;
 }
 
@@ -147,16 +151,19 @@ static int copy_answer(FILE *f)
 static int ask(const char *state, const struct client_options *o, const char *command, int words_n,
 	       char **words)
 {
-	FILE *f = connect_to(state);
+	struct buf request = BUF_INIT(CONTROL_LINE_MAX);
+	FILE *f;
 	int code;
 
-	if (!f)
-		return 1;
-	fprintf(f, "%s %s", command, o->json ? "json" : "text");
+	buf_printf(&request, "%s %s", command, o->json ? "json" : "text");
 	for (int i = 0; i < words_n; i++)
-		fprintf(f, " %s", words[i]);
-	fputs("\r\n", f);
-	fflush(f);
+		buf_printf(&request, " %s", words[i]);
+	f = control_connect(state, buf_cstr(&request));
+	buf_done(&request);
+	if (!f) {
+		explain_no_answer(state, errno);
+		return 1;
+	}
 	code = copy_answer(f);
 	fclose(f);
 	return code;
@@ -179,7 +186,7 @@ static bool words_are_sane(int n, char **words)
 
 static int ask_all(const struct client_options *o, const char *command, int words_n, char **words)
 {
-	char *state = state_find(o);
+	char *state = control_state(o->config, o->state);
 	int worst = 0, at = 0;
 
 	if (!state)

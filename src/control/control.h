@@ -11,6 +11,8 @@
 #include "deliver/deliver.h"
 #include "receive/receive.h"
 
+#include <stdio.h>
+
 struct control;
 
 struct control_links {
@@ -38,5 +40,16 @@ void control_stop(struct control *c);
  */
 int control_queue_main(int argc, char **argv);		/* relevo queue ... */
 int control_reload_main(int argc, char **argv);		/* relevo reload */
+
+/*
+ * The state folder by option or configuration, even one with errors: owned by the caller; NULL: a
+ * sentence was printed.
+ */
+char *control_state(const char *config, const char *state);
+/*
+ * A connection to the relay's control socket, the request sent (a line without its end); NULL:
+ * none, errno says why and nothing was printed.
+ */
+FILE *control_connect(const char *state, const char *request);
 
 #endif

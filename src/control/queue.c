@@ -17,24 +17,27 @@
 struct waiting {
 	unsigned recipients;
 	uint32_t first;		/* index */
-	bool held;
+	const char *hold;	/* its name; NULL: not held */
 	bool has_job;
 	struct job_state job;
 };
 
-static bool is_held(struct message *m)
+/* The hold's name (D9), or NULL. */
+static const char *hold_of(struct message *m)
 {
-	bool held;
+	uint8_t flags;
 
 	message_lock(m);
-	held = m->flags & MESSAGE_HELD;
+	flags = m->flags;
 	message_unlock(m);
-	return held;
+	if (!(flags & MESSAGE_HELD))
+		return NULL;
+	return flags & MESSAGE_RESTORED ? "restored" : "held";
 }
 
 static void look(struct answer *a, struct message *m, struct waiting *ret) SUSPENDS
 {
-	*ret = (struct waiting){ .held = is_held(m) };
+	*ret = (struct waiting){ .hold = hold_of(m) };
 	for (uint32_t i = 0; i < m->recipients_n; i++) {
 		bool open;
 
@@ -57,8 +60,8 @@ static struct str shown_sender(const struct message *m)
 
 static void add_next(struct answer *a, const struct waiting *w)
 {
-	if (w->held)
-		buf_add_lit(&a->line, "held");
+	if (w->hold)
+		buf_add_str(&a->line, str_of(w->hold));
 	else if (!w->has_job)
 		buf_add_lit(&a->line, "-");
 	else if (w->job.next_ms > loop_wall_ms())
@@ -123,7 +126,8 @@ static void list_json(struct answer *a, const struct message *m, const struct wa
 	json_str(a, "sender", shown_sender(m));
 	json_int(a, "waiting", w->recipients);
 	json_str(a, "recipient", recipient_address(m, w->first));
-	json_int(a, "held", w->held);
+	json_int(a, "held", w->hold != NULL);
+	json_str(a, "hold", str_of(w->hold));
 	if (w->has_job)
 		add_job_json(a, &w->job);
 	json_end(a);
@@ -319,7 +323,7 @@ static void shown_text(struct answer *a, const struct message *m, uint32_t i,
 	answer_value(a, recipient_route(m, i));
 	answer_line(a);
 	if (s->has_job) {
-		struct waiting w = { .held = false, .has_job = true, .job = s->job };
+		struct waiting w = { .has_job = true, .job = s->job };
 
 		buf_printf(&a->line, "    %s at ", s->job.state);
 		answer_value(a, str_of(s->job.destination));
@@ -430,13 +434,15 @@ static void envelope_json(struct answer *a, struct message *m)
 	json_str(a, "client", message_client(m));
 	json_str(a, "login", message_login(m));
 	json_str(a, "envid", message_envid(m));
-	json_int(a, "held", is_held(m));
+	json_int(a, "held", hold_of(m) != NULL);
+	json_str(a, "hold", str_of(hold_of(m)));
 	json_int(a, "crashes", m->crashes);
 }
 
 static void envelope_text(struct answer *a, struct message *m) SUSPENDS
 {
 	struct buf when = BUF_INIT(64);
+	const char *hold = hold_of(m);
 	char id[ID_TEXT_MAX];
 
 	buf_printf(&a->line, "%s  %llu octets, arrived ", id_format(id, &m->id),
@@ -448,8 +454,9 @@ static void envelope_text(struct answer *a, struct message *m) SUSPENDS
 		buf_add_lit(&a->line, " from ");
 		answer_value(a, message_client(m));
 	}
-	if (is_held(m))
-		buf_add_lit(&a->line, "; held");
+	if (hold)
+		buf_printf(&a->line, "; held%s", strcmp(hold, "restored") == 0 ?
+			   ": restored from a backup, and may have been delivered" : "");
 	if (m->crashes)
 		buf_printf(&a->line, "; there at %u crash%s", m->crashes, m->crashes == 1 ?
 			   "" : "es");

@@ -46,6 +46,7 @@ static const struct {
 	{ "release", queue_release },
 	{ "delete", queue_delete },
 	{ "reload", relay_reload },
+	{ "pin", relay_pin },
 };
 
 static void request_run(struct answer *a, struct str line) SUSPENDS

@@ -15,6 +15,8 @@
 
 #include "smtp/data.h"
 
+#include <errno.h>
+
 /* octets of content that fit into the output buffer, dots included, mostly */
 #define SMALL (STREAM_BUFFER - 1024)
 #define PIECE_SMALL 4095	/* octets up to which a stream gathers what it is given */
@@ -101,6 +103,8 @@ static enum failure send_slices(struct body_sender *b, struct data_writer *w) SU
 	}
 	if (f)
 		return f;
+	if (r == -EBADMSG)
+		return FAIL_DAMAGED;
 	return r < 0 || sent != b->size ? FAIL_CONTENT : FAIL_NONE;
 }
 

@@ -59,6 +59,8 @@ static const struct error table[] = {
 	  "the message needs SMTPUTF8 and the host does not offer it"),
 	P(OFFERS, UNSPEAKABLE, MESSAGE, KEEPS, 5, 4, "the envelope cannot be written as SMTP"),
 	T(OFFERS, CONTENT, MESSAGE, KEEPS, 3, 0, "the content cannot be read from the spool"),
+	P(OFFERS, DAMAGED, MESSAGE, KEEPS, 3, 0,
+	  "the content was damaged on this relay's disk and cannot be sent"),
 
 	T(MAIL, 4XX, TRY, KEEPS, 0, 0, "MAIL refused for now"),
 	P(MAIL, 5XX, MESSAGE, KEEPS, 0, 0, "MAIL refused"),
@@ -88,6 +90,8 @@ static const struct error table[] = {
 	T(BODY, GARBAGE, MESSAGE, CLOSES, 5, 0,
 	  "an answer in the middle of the content that is none"),
 	T(BODY, CONTENT, MESSAGE, CLOSES, 3, 0, "the content cannot be read from the spool"),
+	P(BODY, DAMAGED, MESSAGE, CLOSES, 3, 0,
+	  "the content was damaged on this relay's disk and cannot be sent"),
 	T(DOT, 4XX, MESSAGE, KEEPS, 0, 0, "the content was refused for now"),
 	P(DOT, 5XX, MESSAGE, KEEPS, 0, 0, "the content was refused"),
 	T(DOT, 421, MESSAGE, CLOSES, 3, 2, "the host closes the connection"),
@@ -152,6 +156,7 @@ const char *failure_name(enum failure f)
 		[FAIL_UTF8] = "UTF-8 address",
 		[FAIL_UNSPEAKABLE] = "bad envelope",
 		[FAIL_CONTENT] = "content unreadable",
+		[FAIL_DAMAGED] = "content damaged",
 		[FAIL_CANCELLED] = "cancelled",
 	};
 

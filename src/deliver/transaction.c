@@ -17,6 +17,8 @@
 #include "base/mem.h"
 #include "deliver/body.h"
 
+#include <errno.h>
+
 /* octets from which BDAT saves more (the search for dots) than it costs */
 #define BDAT_MIN (64 * 1024)
 
@@ -414,7 +416,7 @@ enum transaction_end transaction_run(struct transaction *t)
 	struct content_reader reader;
 	enum transaction_end end;
 	enum failure f = compare_offers(t);
-	int recipients;
+	int recipients, r;
 
 	if (f)
 		return fail(t, STAGE_OFFERS, f);
@@ -424,8 +426,9 @@ enum transaction_end transaction_run(struct transaction *t)
 	recipients = write_flight(t);
 	if (recipients <= 0)
 		return recipients ? fail(t, STAGE_OFFERS, FAIL_UNSPEAKABLE) : TRANSACTION_DONE;
-	if (content_reader_open(&reader, t->spool, t->message) < 0)
-		return fail(t, STAGE_OFFERS, FAIL_CONTENT);
+	r = content_reader_open(&reader, t->spool, t->message);
+	if (r < 0)
+		return fail(t, STAGE_OFFERS, r == -EBADMSG ? FAIL_DAMAGED : FAIL_CONTENT);
 	t->is_reused = c->messages++ > 0;
 	end = converse(t, &reader);
 	content_reader_close(&reader);

@@ -13,6 +13,9 @@ int run_main(int argc, char **argv);		/* relevo run */
 int check_main(int argc, char **argv);		/* relevo check */
 int explain_main(int argc, char **argv);	/* relevo explain */
 int reference_main(int argc, char **argv);	/* relevo reference settings|events */
+int spool_main(int argc, char **argv);		/* relevo spool check|dump */
+int backup_main(int argc, char **argv);		/* relevo backup */
+int restore_main(int argc, char **argv);	/* relevo restore */
 int demo_main(int argc, char **argv);		/* relevo demo */
 
 #endif

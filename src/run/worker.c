@@ -198,7 +198,9 @@ static int worker_begin(struct worker *w)
 		return -1;
 	layers_make(w);
 	recovered_schedule(&found, w);
-	if (listen_all(w, c) < 0 || control_begin(w, c) < 0)
+	damaged_begin(w);
+	/* In this order: a relay that greets can be asked. */
+	if (control_begin(w, c) < 0 || listen_all(w, c) < 0)
 		return -1;
 	log_begin(LOG_STARTED);
 	log_u64("pid", (uint64_t)getpid());
@@ -284,6 +286,7 @@ static void worker_end(struct worker *w)
 	receive_stop(w->receive, GRACE_S * SECOND);
 	deliver_stop(w->deliver, GRACE_S * SECOND);
 	schedule_stop(w->schedule);
+	damaged_end(w);
 	bounce_stop(w->bounce);
 	control_stop(w->control);
 	log_begin(LOG_STOPPED);

@@ -36,6 +36,7 @@ struct worker {
 	struct schedule *schedule;
 	struct receive *receive;
 	struct control *control;
+	struct task_group damaged;	/* on the first loop; see damage.c */
 	char *spool_path;		/* owned */
 	int signals;
 	/*
@@ -68,6 +69,10 @@ struct recovered {
 void recovered_take(void *arg, struct message *m);	/* spool_found */
 /* counts crashes, holds, schedules; frees */
 void recovered_schedule(struct recovered *r, struct worker *w);
+
+/* damage.c: who is asked when the spool finds a message damaged; from the main thread. */
+void damaged_begin(struct worker *w);
+void damaged_end(struct worker *w);
 
 void worker_spool_options(const struct worker *w, const struct config *c,
 			  struct spool_options *ret);

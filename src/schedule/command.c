@@ -179,6 +179,24 @@ unsigned schedule_remove(struct schedule *s, struct message *m, unsigned *ret_bu
 	return q.touched;
 }
 
+unsigned schedule_jobless(struct schedule *s, struct message *m, uint32_t *indices)
+{
+	struct job_state *state = mem_alloc(sizeof(*state));
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < m->recipients_n && atomic_load(&m->is_scheduled); i++) {
+		uint8_t now;
+
+		message_lock(m);
+		now = m->recipients[i].state;
+		message_unlock(m);
+		if (now == RECIPIENT_QUEUED && !schedule_job_state(s, m, i, state))
+			indices[n++] = i;
+	}
+	mem_free(state);
+	return n;
+}
+
 /* ---- what stands where */
 
 static int64_t wall_of(uint64_t at)

@@ -187,11 +187,8 @@ static void add_split(struct schedule *s, struct message *m, uint32_t *indices, 
 	mem_free(jobs);
 }
 
-void schedule_add(struct schedule *s, struct message *m)
+void schedule_add_recipients(struct schedule *s, struct message *m, uint32_t *indices, uint32_t n)
 {
-	bool single = m->recipients_n == 1;	/* nearly always: no allocation */
-	uint32_t one, *indices = single ? &one : mem_calloc(m->recipients_n, sizeof(one));
-	uint32_t n = open_recipients(m, indices);
 	struct route_key k;
 
 	if (n && is_one_key(m, indices, n, &k)) {
@@ -203,6 +200,15 @@ void schedule_add(struct schedule *s, struct message *m)
 	} else if (n) {
 		add_split(s, m, indices, n);
 	}
+}
+
+void schedule_add(struct schedule *s, struct message *m)
+{
+	bool single = m->recipients_n == 1;	/* nearly always: no allocation */
+	uint32_t one, *indices = single ? &one : mem_calloc(m->recipients_n, sizeof(one));
+
+	atomic_store(&m->is_scheduled, true);
+	schedule_add_recipients(s, m, indices, open_recipients(m, indices));
 	if (!single)
 		mem_free(indices);
 }

@@ -86,6 +86,11 @@ void schedule_free(struct schedule *s);		/* the loops have ended */
  * messages: due at once if not tried or in flight, else at their recorded time).
  */
 void schedule_add(struct schedule *s, struct message *m);
+/*
+ * The same for some recipients only, which are in no job: after schedule_remove, when what was to
+ * follow failed. indices is scratch afterwards.
+ */
+void schedule_add_recipients(struct schedule *s, struct message *m, uint32_t *indices, uint32_t n);
 
 /* No new slots; those that run end when they ask next. Loops must run. */
 void schedule_stop(struct schedule *s);
@@ -168,6 +173,12 @@ unsigned schedule_command(struct schedule *s, enum queue_command c, struct messa
  * jobs end here.
  */
 unsigned schedule_remove(struct schedule *s, struct message *m, unsigned *ret_busy) SUSPENDS;
+/*
+ * The open recipients that are in no job: after schedule_remove, those that no delivery has in its
+ * hands. indices has room for all; returns how many. None of a message that has not come to
+ * schedule_add yet: it is about to.
+ */
+unsigned schedule_jobless(struct schedule *s, struct message *m, uint32_t *indices) SUSPENDS;
 
 struct destination_state {
 	char name[300];
