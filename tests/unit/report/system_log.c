@@ -19,6 +19,7 @@
 static char said[4096];		/* "<priority>line\n" for each call */
 static char opened[64];
 
+__attribute__((format(printf, 2, 0)))
 static void keep(int priority, const char *format, va_list ap)
 {
 	size_t n = strlen(said);
