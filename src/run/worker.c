@@ -285,7 +285,6 @@ static void worker_end(struct worker *w)
 	refuse_reloads(w);
 	receive_stop(w->receive, GRACE_S * SECOND);
 	deliver_stop(w->deliver, GRACE_S * SECOND);
-	schedule_stop(w->schedule);
 	damaged_end(w);
 	bounce_stop(w->bounce);
 	control_stop(w->control);

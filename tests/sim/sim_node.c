@@ -233,7 +233,6 @@ static void finish(struct node *n)
 	sim_say("%s stops", n->name);
 	receive_stop(n->receive, GRACE_S * SECOND);
 	deliver_stop(n->deliver, GRACE_S * SECOND);
-	schedule_stop(n->schedule);
 	bounce_stop(n->bounce);
 	spool_close(n->spool);
 	net_stop(n->net);
