@@ -48,7 +48,7 @@ endif
 CFLAGS := -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(CFLAGS_EXTRA)
 CPPFLAGS := $(DEFINES) -Isrc -include base/banned.h -MMD -MP
 LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS := -lm
+LDLIBS := -lm -lpcre2-8 -lunbound -levent -lidn2
 
 sources = $(wildcard src/$1/*.c src/$1/*.S)
 objects = $(patsubst src/%,$O/obj/%.o,$(call sources,$1))
@@ -74,6 +74,8 @@ $O/obj/%.c.o: src/%.c Makefile
 $O/obj/%.S.o: src/%.S Makefile
 	@mkdir -p $(@D)
 	$(QUIET)$(CC) $(DEFINES) -Isrc -MMD -MP -g -c -o $@ $<
+
+$O/obj/config/provider_list.S.o: data/providers.conf
 
 define archive_rule
 $O/lib$1.a: $(call objects,$1)
@@ -112,10 +114,12 @@ valgrind: deps units
 
 # ---- the simulated world: docs/design/simulation.md
 SIM_SOURCES := $(filter-out tests/sim/sim.c tests/sim/nth.c,$(wildcard tests/sim/*.c))
+# Calls that the simulator watches, or breaks.
+SIM_WRAPS := transaction_run schedule_turn way_get way_pass way_give_back way_connect way_disconnect
 $O/sim/%: tests/sim/%.c $(SIM_SOURCES) $(wildcard tests/sim/*.h) $(archives)
 	@mkdir -p $(@D)
 	@echo "  test $@"
-	$(QUIET)$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) -Wno-frame-larger-than -Itests $(LDFLAGS) -Wl,--wrap=transaction_run \
+	$(QUIET)$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) -Wno-frame-larger-than -Itests $(LDFLAGS) $(SIM_WRAPS:%=-Wl,--wrap=%) \
 		-o $@ $< $(SIM_SOURCES) $(foreach f,$(call reverse,$(FOLDERS)),$O/lib$f.a) $(LDLIBS)
 
 sims: $O/sim/sim $O/sim/nth
@@ -159,6 +163,7 @@ deps:
 install: all
 	install -D -m 0755 $O/relevo $(DESTDIR)$(prefix)/sbin/relevo
 	install -D -m 0644 docs/relevo.conf $(DESTDIR)/etc/relevo/relevo.conf.example
+	install -D -m 0644 data/providers.conf $(DESTDIR)$(prefix)/share/relevo/providers.conf
 	sed 's|/usr/local/|$(prefix)/|' tools/relevo.service >$O/relevo.service
 	install -D -m 0644 $O/relevo.service $(DESTDIR)/lib/systemd/system/relevo.service
 	install -D -m 0644 tools/relevo.sysusers $(DESTDIR)/usr/lib/sysusers.d/relevo.conf

@@ -18,40 +18,78 @@
 static int version_main(int argc, char **argv);
 static int help_main(int argc, char **argv);
 
+/* The language of docs/guide/delivery.md, in short. */
+static const char queue_help[] =
+	"\nA QUERY is \"all\", message ids, or conditions, all of which must fit:\n"
+	"    sender|recipient X   an address, a domain, .domain (below it), <> (the null sender)\n"
+	"    domain X             of the recipient\n"
+	"    destination X        a domain, or the route that mail takes\n"
+	"    provider|route|tag X\n"
+	"    age '>2h', size '<1M'  in quotes, for the shell; or: age over 2h, size under 1M\n"
+	"    status X             queued, ready, waiting, held, deferred, new, in-flight,\n"
+	"                         suspended, limited, resting\n"
+	"    id ID\n"
+	"X may have * wildcards and be several, separated by commas; \"not\" before a condition\n"
+	"turns it round. hold, release and retry act on whole messages; bounce, delete and\n"
+	"reroute on the recipients that fit. --dry-run only tells what would be done. count by:\n"
+	"destination, domain, provider, route, sender, tag, status.\n";
+
 static const struct command {
 	const char *name, *arguments, *help;
 	int (*run)(int argc, char **argv);
 	bool own_help;		/* it explains its options itself */
+	const char *more;	/* printed behind its help; or NULL */
 } commands[] = {
-	{ "run", "[-c FILE]", "run the relay in the foreground", run_main, false },
-	{ "check", "[-c FILE] [--quiet]", "look for errors in a configuration", check_main, false },
-	{ "explain", "[-c FILE] --client IP [--login NAME] --from ADDRESS --to ADDRESS",
-	  "tell which rule decides, and where mail goes", explain_main, false },
+	{ "run", "[-c FILE]", "run the relay in the foreground", run_main, false, NULL },
+	{ "check", "[-c FILE] [--quiet]", "look for errors in a configuration", check_main, false,
+	  NULL },
+	{ "explain",
+	  "[-c FILE] --client IP [--login NAME] --from ADDRESS --to ADDRESS\n"
+	  "       relevo explain [-c FILE | --state FOLDER] [--json] --destination NAME",
+	  "tell which rule decides, and where mail goes; or why it waits", explain_main, false,
+	  NULL },
 	{ "reload", "[-c FILE | --state FOLDER]", "put a changed configuration in force",
-	  control_reload_main, false },
+	  control_reload_main, false, NULL },
 	{ "queue",
-	  "[-c FILE | --state FOLDER] [--json]\n"
-	  "           [list] | status | show ID... | retry|hold|release|delete ID...|all",
-	  "look at waiting mail, and act on it", control_queue_main, false },
+	  "[-c FILE | --state FOLDER] [--json] [--dry-run]\n"
+	  "           [list] [QUERY] | status | count [QUERY] [by WHAT] | show QUERY |\n"
+	  "           retry|hold|release|delete QUERY | bounce QUERY [\"TEXT\"] |\n"
+	  "           reroute QUERY via ROUTE",
+	  "look at waiting mail, and act on it", control_queue_main, false, queue_help },
+	{ "suspend",
+	  "[-c FILE | --state FOLDER] [--json] [--force]\n"
+	  "           [destination|provider|source|route NAME [\"WHY\"]]",
+	  "let nothing go there until resumed; without words: list what is suspended",
+	  control_suspend_main, false, NULL },
+	{ "resume",
+	  "[-c FILE | --state FOLDER] [--json] destination|provider|source|route NAME",
+	  "end a suspension", control_resume_main, false, NULL },
+	{ "top",
+	  "[-c FILE | --state FOLDER] [--once] [--interval SECONDS] [-n ROWS]\n"
+	  "           [--sort waiting|rate|in-flight|failures|name] [--json]",
+	  "watch the destinations: what waits, how fast it goes, why it does not", control_top_main,
+	  false, NULL },
 	{ "spool",
 	  "check [-c FILE | --state FOLDER]\n"
 	  "       relevo spool dump [-c FILE | --state FOLDER] [--segment N] [--message ID]\n"
 	  "           [--json]",
-	  "verify every octet of the spool, or show what is in it", spool_main, false },
+	  "verify every octet of the spool, or show what is in it", spool_main, false, NULL },
 	{ "backup", "[-c FILE | --state FOLDER] TARGET",
-	  "copy the spool, of a running relay or not, to a new folder", backup_main, false },
+	  "copy the spool, of a running relay or not, to a new folder", backup_main, false, NULL },
 	{ "restore", "[-c FILE | --state FOLDER] [--old FOLDER] [--redeliver] SOURCE",
-	  "make a spool of a backup; its messages are held until released", restore_main, false },
-	{ "send", "[OPTION]... [FILE]", "send one message by SMTP or LMTP", send_main, true },
+	  "make a spool of a backup; its messages are held until released", restore_main, false,
+	  NULL },
+	{ "send", "[OPTION]... [FILE]", "send one message by SMTP or LMTP", send_main, true, NULL },
 	{ "sink", "[OPTION]...", "an SMTP server that takes mail and counts it, or fails as told",
-	  sink_main, true },
+	  sink_main, true, NULL },
 	{ "load", "[OPTION]...", "send many messages, measure, prove that all arrived", load_main,
-	  true },
+	  true, NULL },
 	{ "demo", "[--port N] [--once]", "try it now: a relay, a sink and some mail", demo_main,
-	  false },
-	{ "reference", "settings|events", "print the reference pages", reference_main, false },
-	{ "version", "", "print the version", version_main, false },
-	{ "help", "[COMMAND]", "print this", help_main, false },
+	  false, NULL },
+	{ "reference", "settings|events", "print the reference pages", reference_main, false,
+	  NULL },
+	{ "version", "", "print the version", version_main, false, NULL },
+	{ "help", "[COMMAND]", "print this", help_main, false, NULL },
 };
 
 #define COMMANDS_N (sizeof(commands) / sizeof(commands[0]))
@@ -102,7 +140,8 @@ static int command_help(const struct command *c)
 
 	if (c->own_help)
 		return c->run(1, &help);
-	printf("Usage: relevo %s %s\n    %s\n", c->name, c->arguments, c->help);
+	printf("Usage: relevo %s %s\n    %s\n%s", c->name, c->arguments, c->help,
+	       c->more ? c->more : "");
 	return 0;
 }
 

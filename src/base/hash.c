@@ -98,42 +98,87 @@ uint64_t hash_nocase(struct str str)
 	return sip_end(&s, word | (uint64_t)str.n << 56);
 }
 
+/*
+ * ---- the map. It doubles piece by piece: the old buckets stay beside the new ones, and each
+ * insert moves a few of them over, so that no insert into a map of millions takes more than
+ * microseconds.
+ */
+
+#define GROW_AT_ONCE 4096	/* buckets up to which it is not worth the trouble */
+#define MOVES_PER_INSERT 4
+
 void map_done(struct map *m)
 {
 	mem_free(m->buckets);
+	mem_free(m->old);
 	map_init(m);
+}
+
+static size_t old_size(const struct map *m)
+{
+	return m->old ? m->size / 2 : 0;
+}
+
+/* Where a hash's members are: in the old bucket until that has moved. */
+static struct map_node **bucket_of(const struct map *m, uint64_t hash)
+{
+	size_t at = hash & (old_size(m) - 1);
+
+	return m->old && at >= m->moved ? &m->old[at] : &m->buckets[hash & (m->size - 1)];
+}
+
+static void move_bucket(struct map *m)
+{
+	for (struct map_node *node = m->old[m->moved], *next; node; node = next) {
+		struct map_node **to = &m->buckets[node->hash & (m->size - 1)];
+
+		next = node->next;
+		node->next = *to;
+		*to = node;
+	}
+	m->moved++;
+}
+
+static void move_some(struct map *m, size_t n)
+{
+	while (n-- && m->moved < old_size(m))
+		move_bucket(m);
+	if (m->moved < old_size(m))
+		return;
+	mem_free(m->old);
+	m->old = NULL;
 }
 
 static void grow(struct map *m)
 {
 	size_t size = m->size ? size_mul(m->size, 2) : 16;
-	struct map_node **buckets = mem_calloc(size, sizeof(*buckets));
 
-	for (size_t i = 0; i < m->size; i++) {
-		for (struct map_node *node = m->buckets[i], *next; node; node = next) {
-			next = node->next;
-			node->next = buckets[node->hash & (size - 1)];
-			buckets[node->hash & (size - 1)] = node;
-		}
-	}
-	mem_free(m->buckets);
-	m->buckets = buckets;
+	m->old = m->buckets;
+	m->buckets = mem_calloc(size, sizeof(struct map_node *));
+	m->moved = 0;
 	m->size = size;
+	if (size <= GROW_AT_ONCE)
+		move_some(m, size);
 }
 
 void map_insert(struct map *m, struct map_node *node, uint64_t hash)
 {
-	if (m->n >= m->size)
+	struct map_node **to;
+
+	if (m->old)
+		move_some(m, MOVES_PER_INSERT);
+	else if (m->n >= m->size)
 		grow(m);
+	to = bucket_of(m, hash);
 	node->hash = hash;
-	node->next = m->buckets[hash & (m->size - 1)];
-	m->buckets[hash & (m->size - 1)] = node;
+	node->next = *to;
+	*to = node;
 	m->n++;
 }
 
 void map_remove(struct map *m, struct map_node *node)
 {
-	struct map_node **at = &m->buckets[node->hash & (m->size - 1)];
+	struct map_node **at = bucket_of(m, node->hash);
 
 	while (*at != node) {
 		assert(*at);
@@ -153,7 +198,7 @@ static struct map_node *same_hash(struct map_node *node, uint64_t hash)
 
 struct map_node *map_first(const struct map *m, uint64_t hash)
 {
-	return m->size ? same_hash(m->buckets[hash & (m->size - 1)], hash) : NULL;
+	return m->size ? same_hash(*bucket_of(m, hash), hash) : NULL;
 }
 
 struct map_node *map_next(const struct map_node *node)
@@ -161,17 +206,46 @@ struct map_node *map_next(const struct map_node *node)
 	return same_hash(node->next, node->hash);
 }
 
+static struct map_node *first_from(struct map_node *const *buckets, size_t at, size_t n)
+{
+	for (; at < n; at++)
+		if (buckets[at])
+			return buckets[at];
+	return NULL;
+}
+
+/* What has not moved yet, then the rest. */
 struct map_node *map_walk(const struct map *m, const struct map_node *node)
 {
-	size_t at = 0;
+	size_t old = node ? node->hash & (old_size(m) - 1) : 0, at = 0;
+	struct map_node *next;
 
-	if (node) {
-		if (node->next)
-			return node->next;
+	if (node && node->next)
+		return node->next;
+	if (m->old && (!node || old >= m->moved)) {
+		next = first_from(m->old, node ? old + 1 : m->moved, old_size(m));
+		if (next)
+			return next;
+	} else if (node) {
 		at = (node->hash & (m->size - 1)) + 1;
 	}
-	for (; at < m->size; at++)
-		if (m->buckets[at])
-			return m->buckets[at];
-	return NULL;
+	return first_from(m->buckets, at, m->size);
+}
+
+/* The next of a chain that belongs to this bucket: an old chain has the members of two. */
+static struct map_node *same_bucket(const struct map *m, struct map_node *node, size_t at)
+{
+	while (node && (node->hash & (m->size - 1)) != at)
+		node = node->next;
+	return node;
+}
+
+struct map_node *map_bucket_first(const struct map *m, size_t at)
+{
+	return same_bucket(m, *bucket_of(m, at), at);
+}
+
+struct map_node *map_bucket_next(const struct map *m, const struct map_node *node)
+{
+	return same_bucket(m, node->next, node->hash & (m->size - 1));
 }

@@ -32,6 +32,9 @@ struct map_node {
 struct map {
 	struct map_node **buckets;	/* owned */
 	size_t n, size;			/* members; buckets, a power of two or 0 */
+	/* while it doubles: half as many, of which the first .moved are empty */
+	struct map_node **old;		/* owned; NULL: it does not */
+	size_t moved;
 };
 
 static inline void map_init(struct map *m)
@@ -56,5 +59,9 @@ struct map_node *map_next(const struct map_node *node);
  * (removing the member just returned is allowed if the next was fetched before).
  */
 struct map_node *map_walk(const struct map *m, const struct map_node *node);
+
+/* The members of one bucket, at < m->size: for walks that go on after the map has changed. */
+struct map_node *map_bucket_first(const struct map *m, size_t at);
+struct map_node *map_bucket_next(const struct map *m, const struct map_node *node);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * deadline - a job's warning or expiry is due: a task of its own settles it; see bounce.h.
  *
- * Called by the job's home. The open recipients are settled as if an attempt had brought nothing
- * new: notice_judge sees by the clock what is due, so warning and expiry are one path, and a time
- * that came early does no harm. The reason told is what the last attempt left with the recipient.
+ * Called by the job's home. The open recipients that have something due are settled as if an
+ * attempt had brought nothing new: notice_judge sees by the clock what is due, so warning and
+ * expiry are one path, and a time that came early does no harm. The reason told is what the last
+ * attempt left with the recipient.
  *
  * If no task can be started the job is kept here and tried again: it must not be lost (D9).
  * bounce_stop cancels tasks that wait for the spool; their jobs go back unsettled.
@@ -22,59 +23,45 @@ struct deadline {
 	struct timer again;
 };
 
-/* What a recipient's last attempt left, as an outcome borrows it. */
-struct memory {
-	char *last;		/* owned; or NULL */
-};
-
-/* "host said: 450 4.2.0 busy" or words alone, as the spool keeps them, into the parts of an
- * outcome. */
-static void recall(struct outcome *o, struct str last)
+/* What is open and has something due; another destination's notice may have told of it already. */
+static unsigned find_due(const struct deadline *d, uint32_t *indices)
 {
-	ssize_t at = str_search(last, STR(": "));
-	struct str words = at > 0 ? str_from(last, (size_t)at + 2) : last;
-	uint64_t code;
-	struct str rest;
+	struct config *c = config_current();
+	struct message *m = d->job->message;
+	unsigned open = job_open(d->job, indices), n = 0;
 
-	if (words.n >= 3 && str_parse_u64(str_sub(words, 0, 3), 599, &code) && code >= 200 &&
-	    (words.n == 3 || words.p[3] == ' ')) {
-		if (at > 0)
-			o->host = str_sub(last, 0, (size_t)at);
-		o->reply.code = (uint16_t)code;
-		words = str_from(words, 4);
-		if (enhanced_parse(words, &o->reply.enhanced, &rest))
-			words = rest;
-		o->reply.text = words;
-		return;
+	for (unsigned i = 0; i < open; i++) {
+		bool warned;
+
+		message_lock(m);
+		warned = m->recipients[indices[i]].warned;
+		message_unlock(m);
+		if (notice_is_due(c, m, indices[i], warned, loop_wall_ms()))
+			indices[n++] = indices[i];
 	}
-	o->reply.text = last;
+	config_unref(c);
+	return n;
 }
 
 static void settle(struct deadline *d) SUSPENDS
 {
 	struct job *job = d->job;
-	struct message *m = job->message;
-	uint32_t *open = mem_calloc(job->recipients_n, sizeof(*open));
-	unsigned n = job_open(job, open);
+	uint32_t *due = mem_calloc(job->recipients_n, sizeof(*due));
+	unsigned n = find_due(d, due);
 	struct outcome *outcomes = mem_calloc(n, sizeof(*outcomes));
-	struct memory *memories = mem_calloc(n, sizeof(*memories));
+	struct recalled *memories = mem_calloc(n, sizeof(*memories));
 
 	for (unsigned i = 0; i < n; i++) {
-		outcomes[i] = (struct outcome){ .recipient = open[i], .state = RECIPIENT_QUEUED };
-		message_lock(m);
-		if (m->recipients[open[i]].last)
-			memories[i].last = mem_strdup(m->recipients[open[i]].last);
-		message_unlock(m);
-		if (memories[i].last)
-			recall(&outcomes[i], str_of(memories[i].last));
+		recall(job->message, due[i], &memories[i]);
+		outcomes[i] = memories[i].outcome;
 	}
 	if (n)
-		bounce_settle(d->bounce, m, outcomes, n, job->attempts);
+		bounce_settle(d->bounce, job->message, outcomes, n, job->attempts);
 	for (unsigned i = 0; i < n; i++)
 		mem_free(memories[i].last);
 	mem_free(memories);
 	mem_free(outcomes);
-	mem_free(open);
+	mem_free(due);
 }
 
 static void deadline_task(void *arg)

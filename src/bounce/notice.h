@@ -91,7 +91,8 @@ int64_t notice_expiry_ms(const struct config *c, const struct message *m, uint32
 struct judgement {
 	const struct config *config;
 	const struct message *message;
-	int64_t now_ms, retry_ms;	/* retry_ms: the wait before the next attempt */
+	int64_t now_ms, retry_ms;	/* retry_ms: the wait before the next attempt, if the
+					   outcome brings no time of its own */
 	bool was_warned;		/* recipient.warned and .next_ms as they are now */
 	int64_t next_ms;
 };
@@ -103,6 +104,20 @@ struct judgement {
  */
 int notice_judge(const struct judgement *j, struct outcome *o, bool *ret_expired);
 
+/*
+ * Whether a deadline that comes now has anything to do for a recipient that is still queued: to
+ * warn about it, if that was not done, or to give it up.
+ */
+bool notice_is_due(const struct config *c, const struct message *m, uint32_t recipient, bool warned,
+		   int64_t now_ms);
+
+/*
+ * Whether a delayed notice that another recipient made due may tell of this one, which is queued:
+ * wanted, its route warns at some time, and it is not past its own.
+ */
+bool notice_may_warn(const struct config *c, const struct message *m, uint32_t recipient,
+		     int64_t now_ms);
+
 /* Whether this sender can be told at all: not the null sender, not about a bounce (RFC 5321 6.1,
  * RFC 3461 6.2). */
 bool notice_has_addressee(const struct message *m);
@@ -110,11 +125,11 @@ bool notice_has_addressee(const struct message *m);
 /* Whether the message is itself a notice to the postmaster, about which nobody is told. */
 bool notice_is_for_postmaster(const struct config *c, const struct message *m);
 
-/* ---- limits.c: notices per sender and hour, in bounded memory */
-#define LIMITS_SETS 1024
-#define LIMITS_WAYS 4
+/* ---- quota.c: notices per sender and hour, in bounded memory */
+#define QUOTA_SETS 1024
+#define QUOTA_WAYS 4
 
-struct limit_slot {
+struct quota_slot {
 	uint64_t hash;			/* of the address; 0: empty */
 	int64_t since_ms;		/* the hour began */
 	uint32_t count;
@@ -122,11 +137,13 @@ struct limit_slot {
 
 /* When a set is full the slot with the fewest notices gives way: who is over the limit stays known.
  */
-struct limits {
-	struct limit_slot slots[LIMITS_SETS][LIMITS_WAYS];
+struct quota {
+	struct quota_slot slots[QUOTA_SETS][QUOTA_WAYS];
 };
 
 /* Counts one; false: that address had max in this hour. max 0: none is allowed. */
-bool limits_take(struct limits *l, struct str address, uint32_t max, int64_t now_ms);
+bool quota_take(struct quota *q, struct str address, uint32_t max, int64_t now_ms);
+/* One that was counted was not made after all. */
+void quota_give_back(struct quota *q, struct str address, int64_t now_ms);
 
 #endif

@@ -108,9 +108,16 @@ int64_t notice_expiry_ms(const struct config *c, const struct message *m, uint32
 	return deadline_give_up_ms(c, route_of(c, m, recipient), m);
 }
 
-static int64_t warning_ms(const struct judgement *j, uint32_t recipient)
+static int64_t warning_ms(const struct config *c, const struct message *m, uint32_t recipient)
 {
-	return deadline_warn_ms(j->config, route_of(j->config, j->message, recipient), j->message);
+	return deadline_warn_ms(c, route_of(c, m, recipient), m);
+}
+
+bool notice_is_due(const struct config *c, const struct message *m, uint32_t recipient, bool warned,
+		   int64_t now_ms)
+{
+	return now_ms >= notice_expiry_ms(c, m, recipient) ||
+	       (!warned && now_ms >= warning_ms(c, m, recipient));
 }
 
 /* Whether the sender of the message asked for that kind, or left it to us (RFC 3461 4.1). */
@@ -124,12 +131,23 @@ static bool is_wanted(const struct message *m, uint32_t recipient, enum notice_k
 	return notify & bits[kind];
 }
 
+bool notice_may_warn(const struct config *c, const struct message *m, uint32_t recipient,
+		     int64_t now_ms)
+{
+	return !is_bounce(m) && is_wanted(m, recipient, NOTICE_DELAYED) &&
+	       warning_ms(c, m, recipient) != INT64_MAX &&
+	       now_ms < notice_expiry_ms(c, m, recipient);
+}
+
 /* A recipient that waits on. */
 static int judge_waiting(const struct judgement *j, struct outcome *o)
 {
 	o->warned = j->was_warned;
-	o->next_ms = o->attempted ? j->now_ms + j->retry_ms : j->next_ms;
-	if (j->was_warned || j->now_ms < warning_ms(j, o->recipient))
+	if (!o->attempted)
+		o->next_ms = j->next_ms;
+	else if (!o->next_ms)
+		o->next_ms = j->now_ms + j->retry_ms;
+	if (j->was_warned || j->now_ms < warning_ms(j->config, j->message, o->recipient))
 		return NOTICE_NONE;
 	o->warned = true;
 	if (is_bounce(j->message) || !is_wanted(j->message, o->recipient, NOTICE_DELAYED))

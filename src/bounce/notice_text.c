@@ -113,8 +113,17 @@ static void add_paragraph(struct buf *out, struct str text)
 
 /* ---- what is said */
 
-static const char *advice_of(struct enhanced e)
+/* Ours, not another server's: nobody else said anything. */
+#define OWN_RULES                                                                                  \
+	"It was refused here, by this mail server: by its rules, or because somebody who looks "   \
+	"after it decided so. If the words above do not help you, please ask its administrator."
+
+static const char *advice_of(const struct notice_recipient *r)
 {
+	struct enhanced e = r->status;
+
+	if (e.class == 5 && e.subject == 7 && !r->host.n)
+		return OWN_RULES;
 	for (size_t i = 0;; i++) {
 		bool fits =
 			(!advice_table[i].class || advice_table[i].class == e.class) &&
@@ -194,8 +203,8 @@ static void add_fate(struct buf *out, const struct notice *n, const struct notic
 			STR("The next mail server has it now. That one sends no reports: you will "
 			    "hear of it only if something goes wrong."));
 	buf_add_lit(out, "\r\n");
-	if (n->kind == NOTICE_FAILED && !n->to_postmaster && advice_of(r->status)[0])
-		add_paragraph(out, str_of(advice_of(r->status)));
+	if (n->kind == NOTICE_FAILED && !n->to_postmaster && advice_of(r)[0])
+		add_paragraph(out, str_of(advice_of(r)));
 }
 
 static void add_recipients(struct buf *out, const struct notice *n, unsigned told)

@@ -35,6 +35,8 @@ struct settling {
 	struct message *message;	/* borrowed */
 	struct outcome *outcomes;	/* borrowed */
 	unsigned n;
+	bool is_return;			/* by an operator */
+	struct warning warning;
 	struct addressee addressees[NOTICE_KINDS];
 	struct message *notices[NOTICE_KINDS];	/* counted */
 	struct verdict_row {
@@ -73,18 +75,30 @@ void bounce_free(struct bounce *b)
 
 /* ---- judging */
 
-/* Delivered mail, the usual case, pays for no random number. */
-static int64_t retry_ms(const struct settling *s, unsigned failures)
-{
-	uint32_t noise;
-	bool waits = false;
+/*
+ * Those that wait by one route wait as long: mostly that of the one before. Delivered mail, the
+ * usual case, pays for no random number.
+ */
+struct wait {
+	const struct name *route;
+	int64_t ms;		/* 0: not known yet */
+};
 
-	for (unsigned i = 0; i < s->n; i++)
-		waits |= s->outcomes[i].state == RECIPIENT_QUEUED;
-	if (!waits)
-		return 0;
+static int64_t retry_ms(const struct settling *s, const struct outcome *o, unsigned failures,
+			struct wait *known)
+{
+	const struct name *name = recipient_route_name(s->message, o->recipient);
+	const struct route *route;
+	uint32_t noise;
+
+	if (o->state != RECIPIENT_QUEUED || (known->ms && known->route == name))
+		return known->ms;
 	world_self()->random(world_self(), &noise, sizeof(noise));
-	return (int64_t)(retry_wait_ns(s->config, failures ? failures : 1, noise) / MILLISECOND);
+	route = config_route(s->config, name_str(name));
+	known->route = name;
+	known->ms = (int64_t)(retry_wait_ns(s->config, route, failures ? failures : 1, noise) /
+			      MILLISECOND);
+	return known->ms;
 }
 
 static void judge_all(struct settling *s, unsigned failures)
@@ -93,8 +107,8 @@ static void judge_all(struct settling *s, unsigned failures)
 		.config = s->config,
 		.message = s->message,
 		.now_ms = loop_wall_ms(),
-		.retry_ms = retry_ms(s, failures),
 	};
+	struct wait wait = { 0 };
 
 	for (unsigned i = 0; i < s->n; i++) {
 		struct outcome *o = &s->outcomes[i];
@@ -104,11 +118,58 @@ static void judge_all(struct settling *s, unsigned failures)
 		j.was_warned = r->warned;
 		j.next_ms = r->next_ms;
 		message_unlock(s->message);
+		j.retry_ms = retry_ms(s, o, failures, &wait);
 		s->rows[i].was_attempted = o->attempted;
 		s->rows[i].due = notice_judge(&j, o, &s->rows[i].is_expired);
 		if (s->rows[i].is_expired && !o->reply.code && !o->reply.text.n)
 			o->reply.text = STR("not delivered in time");
 	}
+}
+
+/* ---- the delayed notice: one for the message */
+
+static bool is_warned(struct message *m, uint32_t recipient)
+{
+	bool warned;
+
+	message_lock(m);
+	warned = m->recipients[recipient].warned;
+	message_unlock(m);
+	return warned;
+}
+
+/*
+ * If one is due: it is ours to make, or another task is at it, or was a moment ago. If it is at it
+ * our recipients are left unmarked: it marks them when its notice is recorded, and if that fails
+ * their deadline comes again.
+ */
+static void claim_warning(struct settling *s)
+{
+	bool due = false, is_mine;
+
+	for (unsigned i = 0; i < s->n; i++)
+		due |= s->rows[i].due == NOTICE_DELAYED;
+	if (!due)
+		return;
+	due = false;
+	is_mine = warning_claim(&s->warning, s->message);
+	for (unsigned i = 0; i < s->n; i++) {
+		struct verdict_row *row = &s->rows[i];
+
+		if (row->due != NOTICE_DELAYED)
+			continue;
+		if (is_mine && !is_warned(s->message, s->outcomes[i].recipient)) {
+			due = true;
+			continue;
+		}
+		row->due = NOTICE_NONE;
+		s->outcomes[i].warned = is_mine;
+	}
+	if (!due)
+		return;
+	warning_collect(&s->warning, s->config, s->outcomes, s->n);
+	for (unsigned i = 0; i < s->n; i++)
+		s->outcomes[i].warned |= s->outcomes[i].state == RECIPIENT_QUEUED;
 }
 
 /* ---- whom to tell */
@@ -185,9 +246,21 @@ static bool is_within_limit(const struct settling *s, const struct addressee *a)
 	bool fits;
 
 	pthread_mutex_lock(&b->lock);
-	fits = limits_take(&b->limits, a->to, s->config->queue.notices_max, loop_wall_ms());
+	fits = quota_take(&b->quota, a->to, s->config->queue.notices_max, loop_wall_ms());
 	pthread_mutex_unlock(&b->lock);
 	return fits;
+}
+
+/* What was counted and then not made: an operator may try again. */
+static void give_back(struct settling *s)
+{
+	struct bounce *b = s->bounce;
+
+	pthread_mutex_lock(&b->lock);
+	for (int kind = 0; kind < NOTICE_KINDS; kind++)
+		if (s->addressees[kind].is_due)
+			quota_give_back(&b->quota, s->addressees[kind].to, loop_wall_ms());
+	pthread_mutex_unlock(&b->lock);
 }
 
 static void find_addressees(struct settling *s)
@@ -217,26 +290,28 @@ static void find_addressees(struct settling *s)
 
 /* ---- recording */
 
-static struct notice_recipient report_on(const struct settling *s, unsigned i)
+static struct notice_recipient report_on(const struct settling *s, const struct outcome *o,
+					 bool is_expired)
 {
-	const struct outcome *o = &s->outcomes[i];
+	int64_t until_ms = notice_expiry_ms(s->config, s->message, o->recipient);
 
 	return (struct notice_recipient){
 		.address = recipient_address(s->message, o->recipient),
 		.orcpt = recipient_orcpt(s->message, o->recipient),
 		.state = o->state,
-		.status = notice_status(o->state, &o->reply, s->rows[i].is_expired),
+		.status = notice_status(o->state, &o->reply, is_expired),
 		.reply = o->reply,
 		.host = o->host,
 		.last_attempt_ms = o->attempted ? loop_wall_ms() : 0,
-		.will_retry_until_ms = notice_expiry_ms(s->config, s->message, o->recipient),
+		.will_retry_until_ms = until_ms == INT64_MAX ? 0 : until_ms,
 	};
 }
 
 static int compose(struct settling *s, enum notice_kind kind) SUSPENDS
 {
 	const struct addressee *a = &s->addressees[kind];
-	struct notice_recipient *recipients = mem_calloc(s->n, sizeof(*recipients));
+	unsigned others = kind == NOTICE_DELAYED ? s->warning.told_n : 0;
+	struct notice_recipient *recipients = mem_calloc(s->n + others, sizeof(*recipients));
 	struct notice_order order = {
 		.config = s->config,
 		.about = s->message,
@@ -249,13 +324,12 @@ static int compose(struct settling *s, enum notice_kind kind) SUSPENDS
 	int r;
 
 	for (unsigned i = 0; i < s->n; i++) {
-		if (s->rows[i].due != (int)kind)
-			continue;
-		recipients[order.recipients_n] = report_on(s, i);
-		if (recipients[order.recipients_n].will_retry_until_ms == INT64_MAX)
-			recipients[order.recipients_n].will_retry_until_ms = 0;
-		order.recipients_n++;
+		if (s->rows[i].due == (int)kind)
+			recipients[order.recipients_n++] =
+				report_on(s, &s->outcomes[i], s->rows[i].is_expired);
 	}
+	for (unsigned i = 0; i < others; i++)
+		recipients[order.recipients_n++] = report_on(s, &s->warning.told[i].outcome, false);
 	r = notice_compose(s->bounce->spool, &order, &s->notices[kind]);
 	mem_free(recipients);
 	return r;
@@ -289,7 +363,12 @@ static int record(struct settling *s) SUSPENDS
 		if (s->notices[kind])
 			batch_message(batch, s->notices[kind]);
 	batch_outcomes(batch, s->message, s->outcomes, s->n);
-	return has_notice ? spool_commit(b->spool, batch) : spool_note(b->spool, batch);
+	if (s->warning.n)
+		batch_warned(batch, s->message, s->warning.recipients, s->warning.n);
+	/* A note that fails is applied all the same: an operator shall be told that nothing was. */
+	if (has_notice || s->is_return)
+		return spool_commit(b->spool, batch);
+	return spool_note(b->spool, batch);
 }
 
 static int record_until_taken(struct settling *s) SUSPENDS
@@ -318,17 +397,19 @@ static int record_until_taken(struct settling *s) SUSPENDS
 /* ---- saying so */
 
 /* LOG_EVENTS_N: nothing worth a line. */
-static enum log_event event_of(const struct outcome *o, const struct verdict_row *row)
+static enum log_event event_of(const struct settling *s, unsigned i)
 {
+	const struct outcome *o = &s->outcomes[i];
+
 	switch (o->state) {
 	case RECIPIENT_QUEUED:
-		return row->was_attempted ? LOG_DEFERRED : LOG_EVENTS_N;
+		return s->rows[i].was_attempted ? LOG_DEFERRED : LOG_EVENTS_N;
 	case RECIPIENT_DELIVERED:
 		return LOG_DELIVERED;
 	case RECIPIENT_RELAYED:
 		return LOG_RELAYED;
 	case RECIPIENT_FAILED:
-		return LOG_BOUNCED;
+		return s->is_return ? LOG_RETURNED : LOG_BOUNCED;
 	case RECIPIENT_DELETED:
 		return LOG_DELETED;
 	case RECIPIENT_DISCARDED:
@@ -357,7 +438,7 @@ static void log_outcome(const struct settling *s, unsigned i)
 {
 	const struct outcome *o = &s->outcomes[i];
 	struct message *m = s->message;
-	enum log_event event = event_of(o, &s->rows[i]);
+	enum log_event event = event_of(s, i);
 	unsigned attempts;
 
 	if (event == LOG_EVENTS_N)
@@ -431,29 +512,85 @@ static unsigned count_queued(const struct settling *s)
 	return queued;
 }
 
-int bounce_settle(struct bounce *b, struct message *m, struct outcome *outcomes, unsigned n,
-		  unsigned failures)
+/* ---- the two ways in */
+
+static struct settling *begin(struct bounce *b, struct message *m, struct outcome *outcomes,
+			      unsigned n)
 {
 	struct settling *s = mem_zalloc(size_add(sizeof(*s), size_mul(n, sizeof(s->rows[0]))));
-	int r;
 
 	s->bounce = b;
 	s->config = config_current();
 	s->message = m;
 	s->outcomes = outcomes;
 	s->n = n;
-	judge_all(s, failures);
-	find_addressees(s);
-	r = record_until_taken(s);
-	if (r == 0) {
+	return s;
+}
+
+static void finish(struct settling *s, bool recorded)
+{
+	if (recorded) {
 		log_all(s);
 		for (int kind = 0; kind < NOTICE_KINDS; kind++)
 			if (s->notices[kind])
-				schedule_add(b->schedule, s->notices[kind]);
-		r = (int)count_queued(s);
+				schedule_add(s->bounce->schedule, s->notices[kind]);
 	}
 	drop_notices(s);
+	warning_done(&s->warning);
 	config_unref(s->config);
 	mem_free(s);
+}
+
+int bounce_settle(struct bounce *b, struct message *m, struct outcome *outcomes, unsigned n,
+		  unsigned failures)
+{
+	struct settling *s = begin(b, m, outcomes, n);
+	int r;
+
+	judge_all(s, failures);
+	claim_warning(s);
+	find_addressees(s);
+	r = record_until_taken(s);
+	if (r == 0)
+		r = (int)count_queued(s);
+	finish(s, r >= 0);
 	return r;
+}
+
+/*
+ * 5.7.1, "delivery not authorized, message refused" (RFC 3463 3.8): a decision, by those who may
+ * decide. 5.3.0 would blame the destination's system, 5.1.x the address, 5.4.x the way there, and
+ * whoever keeps lists would draw the wrong conclusion about a recipient with whom nothing is wrong.
+ */
+static const struct reply returned = {
+	550, { 5, 7, 1 }, { "returned by an operator", sizeof("returned by an operator") - 1 }
+};
+
+int bounce_return(struct bounce *b, struct message *m, const uint32_t *recipients, unsigned n,
+		  struct str why)
+{
+	struct outcome *outcomes = mem_calloc(n, sizeof(*outcomes));
+	struct settling *s;
+	unsigned open = 0;
+	int r;
+
+	message_lock(m);
+	for (unsigned i = 0; i < n; i++)
+		if (m->recipients[recipients[i]].state == RECIPIENT_QUEUED)
+			outcomes[open++] = (struct outcome){ .recipient = recipients[i],
+							     .state = RECIPIENT_FAILED,
+							     .reply = returned };
+	message_unlock(m);
+	for (unsigned i = 0; i < open && why.n; i++)
+		outcomes[i].reply.text = why;
+	s = begin(b, m, outcomes, open);
+	s->is_return = true;
+	judge_all(s, 0);
+	find_addressees(s);
+	r = open ? record(s) : 0;
+	if (r < 0)
+		give_back(s);
+	finish(s, r == 0 && open);
+	mem_free(outcomes);
+	return r < 0 ? r : (int)open;
 }

@@ -15,7 +15,7 @@
 
 /* ---- names */
 
-static const struct table *find_table(struct load *l, const struct word *name)
+const struct table *check_find_table(struct load *l, const struct word *name)
 {
 	struct choices choices = { .n = 0 };
 
@@ -32,40 +32,45 @@ static const struct table *find_table(struct load *l, const struct word *name)
 	return NULL;
 }
 
-static void add_routes(struct choices *choices, const struct vector *routes)
+static const struct route *new_mx(struct load *l)
 {
-	for (unsigned i = 0; i < routes->n; i++)
-		choices_add(choices, ((const struct route *)routes->p[i])->name);
+	struct route *route = route_new_mx(&l->c->arena);
+
+	vector_add(&l->routes, route);
+	return route;
 }
 
-static const struct route *find_route(struct load *l, const struct word *name)
+static const struct route *new_from_address(struct load *l, const struct word *name)
+{
+	const struct route *route = config_route_parse(&l->c->arena, name->text);
+
+	if (route)
+		vector_add(&l->routes, (void *)(uintptr_t)route);
+	else
+		diag_error(&l->diag, &name->place,
+			   "\"%.*s\" is not a route; expected one such as "
+			   "smtp://mail.example.net:25 or lmtp://10.0.0.5:24",
+			   DIAG_WORD(name->text));
+	return route;
+}
+
+const struct route *check_find_route(struct load *l, const struct word *name)
 {
 	struct choices choices = { .n = 0 };
-	const struct route *route;
-
-	if (word_is(name, "mx")) {
-		diag_error(&l->diag, &name->place, "this version does not deliver by MX yet; "
-			   "name a route with hosts instead of mx");
-		return NULL;
-	}
 
 	for (unsigned i = 0; i < l->routes.n; i++) {
-		route = l->routes.p[i];
-		if (str_eq(route->name, name->text))
+		const struct route *route = l->routes.p[i];
+
+		if (str_eq(name_str(route->base), name->text))
 			return route;
+		if (!str_eq(route->name, STR("mx")))
+			choices_add(&choices, name_str(route->base));
 	}
-	if (str_search(name->text, STR("://")) >= 0) {
-		route = config_route_parse(&l->c->arena, name->text);
-		if (!route)
-			diag_error(&l->diag, &name->place,
-				   "\"%.*s\" is not a route; expected one such as "
-				   "smtp://mail.example.net:25 or lmtp://10.0.0.5:24",
-				   DIAG_WORD(name->text));
-		else
-			vector_add(&l->routes, (void *)(uintptr_t)route);
-		return route;
-	}
-	add_routes(&choices, &l->routes);
+	if (word_is(name, "mx"))
+		return new_mx(l);
+	if (str_search(name->text, STR("://")) >= 0)
+		return new_from_address(l, name);
+	choices_add(&choices, STR("mx"));
 	diag_unknown(&l->diag, &name->place, "unknown route", name->text, &choices);
 	return NULL;
 }
@@ -75,13 +80,51 @@ static void resolve(struct load *l, struct rule_draft *draft)
 	struct rule *rule = &draft->rule;
 
 	if (draft->who_table.text.n)
-		rule->who_table = find_table(l, &draft->who_table);
+		rule->who_table = check_find_table(l, &draft->who_table);
 	if (draft->sender_table.text.n)
-		rule->sender.table = find_table(l, &draft->sender_table);
+		rule->sender.table = check_find_table(l, &draft->sender_table);
 	if (draft->recipient_table.text.n)
-		rule->recipient.table = find_table(l, &draft->recipient_table);
+		rule->recipient.table = check_find_table(l, &draft->recipient_table);
 	if (rule->accept)
-		rule->route = find_route(l, &draft->route);
+		rule->route = check_find_route(l, &draft->route);
+	if (rule->route && draft->has_block)
+		rule->route = variant_of(l, rule->route, draft);
+}
+
+static bool has_family(const struct source_pool *pool, enum families families)
+{
+	bool has = families == FAMILIES_ANY;
+
+	for (unsigned i = 0; i < pool->n; i++) {
+		const struct source_member *m = &pool->members[i];
+		const struct ip *ip =
+			families == FAMILIES_IPV4 ? &m->source->ipv4 : &m->source->ipv6;
+
+		has |= m->weight && ip->family;
+	}
+	return has;
+}
+
+static void check_families(struct load *l, const struct route *r)
+{
+	if (r->sources && !has_family(r->sources, r->families))
+		diag_error(&l->diag, &r->place,
+			   "route %.*s goes by IPv%u alone, but source %s has no such address",
+			   DIAG_WORD(name_str(r->base)), r->families == FAMILIES_IPV4 ? 4 : 6,
+			   r->sources->name->text);
+}
+
+/* Before the rules, whose variants are copies. */
+static void check_sources_of_routes(struct load *l)
+{
+	for (unsigned i = 0; i < l->drafts.n; i++) {
+		struct route_draft *d = l->drafts.p[i];
+
+		if (!d->source.text.n)
+			continue;
+		d->route.sources = source_pool_find(l, &d->source);
+		check_families(l, &d->route);
+	}
 }
 
 /* ---- single rules */
@@ -329,15 +372,38 @@ static int compare_routes(const void *a, const void *b)
 
 static void freeze_routes(struct load *l)
 {
-	const struct route **routes =
-		arena_alloc(&l->c->arena, size_mul(l->routes.n, sizeof(*routes)));
+	unsigned n = 0;
+	const struct route **routes = arena_alloc(
+		&l->c->arena, size_mul(size_add(l->routes.n, l->variants.n), sizeof(*routes)));
 
 	for (unsigned i = 0; i < l->routes.n; i++)
-		routes[i] = l->routes.p[i];
-	if (l->routes.n)
-		qsort(routes, l->routes.n, sizeof(*routes), compare_routes);
+		routes[n++] = l->routes.p[i];
+	for (unsigned i = 0; i < l->variants.n; i++) {
+		const struct variant *v = l->variants.p[i];
+
+		check_families(l, &v->route);
+		routes[n++] = &v->route;
+	}
+	if (n)
+		qsort(routes, n, sizeof(*routes), compare_routes);
 	l->c->routes = routes;
-	l->c->routes_n = l->routes.n;
+	l->c->routes_n = n;
+}
+
+static void freeze_self(struct load *l)
+{
+	struct config *c = l->c;
+	struct str *names = arena_alloc(&c->arena, size_mul(l->self_names.n, sizeof(*names)));
+	struct ip *ips = arena_alloc(&c->arena, size_mul(l->self_ips.n, sizeof(*ips)));
+
+	for (unsigned i = 0; i < l->self_names.n; i++)
+		names[i] = *(const struct str *)l->self_names.p[i];
+	for (unsigned i = 0; i < l->self_ips.n; i++)
+		ips[i] = *(const struct ip *)l->self_ips.p[i];
+	c->self_names = names;
+	c->self_names_n = l->self_names.n;
+	c->self_ips = ips;
+	c->self_ips_n = l->self_ips.n;
 }
 
 static void freeze(struct load *l)
@@ -362,6 +428,10 @@ static void freeze(struct load *l)
 	c->log.transcripts = transcripts;
 	c->log.transcripts_n = l->transcripts.n;
 	freeze_routes(l);
+	freeze_self(l);
+	source_freeze(l);
+	limit_freeze(l);
+	provider_freeze(l);
 }
 
 void check_all(struct load *l)
@@ -369,9 +439,13 @@ void check_all(struct load *l)
 	const struct config_place whole = { .file = l->options->path };
 
 	check_hostname(l);
+	source_check_all(l);
+	check_sources_of_routes(l);
 	check_rules(l);
 	if (l->postmaster_route.text.n)
-		l->c->postmaster_route = find_route(l, &l->postmaster_route);
+		l->c->postmaster_route = check_find_route(l, &l->postmaster_route);
+	limit_check_all(l);
+	resolver_finish(l);
 	if (!l->listens.n && !l->diag.errors)
 		diag_warn(&l->diag, &whole,
 			  "no listen statement: nothing is received over the network");

@@ -10,6 +10,8 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/name.h"
+#include "base/pattern.h"
 #include "net/endpoint.h"
 #include "net/world.h"
 #include "smtp/reply.h"
@@ -37,6 +39,43 @@ struct config_listen {
 
 enum route_protocol { ROUTE_SMTP, ROUTE_LMTP };
 
+/* ---- sources: the addresses that we send from */
+
+struct source_pool;
+
+struct source {
+	const struct name *name;
+	struct config_place place;
+	struct ip ipv4, ipv6;		/* family 0: none, it does not go there */
+	struct str helo;		/* in EHLO; empty: the hostname */
+	/*
+	 * Warm-up: the n-th day (UTC, from warm_up_from_day on, counted since 1970) at most
+	 * warm_up[n] messages to each provider (and to each destination that belongs to none); no
+	 * cap after the last.
+	 */
+	const uint32_t *warm_up;
+	unsigned warm_up_n;
+	int64_t warm_up_from_day;
+	/* takes over what this one may not send today; NULL: it waits */
+	const struct source_pool *overflow;
+};
+
+struct source_member {
+	const struct source *source;
+	uint32_t weight;		/* share, 1-1000; 0: a spare, for when no other can */
+};
+
+/* A source alone is a pool of one. */
+struct source_pool {
+	const struct name *name;
+	struct config_place place;
+	const struct source_member *members;
+	unsigned n;
+};
+
+/* Which address families a route's hosts are reached by. */
+enum families { FAMILIES_ANY, FAMILIES_IPV4, FAMILIES_IPV6 };
+
 struct route_host {
 	struct str name;		/* a name or an address, without the port; or unix:/path */
 	struct endpoint endpoint;	/* ip unset: the name is to be looked up */
@@ -46,19 +85,34 @@ struct route_host {
 };
 
 struct route {
-	/* as the spool records it: a block's name, or "smtp://host:port" */
+	/*
+	 * As the spool records it: a block's name, "smtp://host:port"; "mx", "mx:NAME" for routes
+	 * that go by MX. A rule with a block makes a variant of its route: "NAME+XXXXXXXX", the
+	 * hash of what the block says; if it is gone from the configuration, the route itself
+	 * serves.
+	 */
 	struct str name;
+	/* of the route without its variant: what limits, queries and people mean by "route" */
+	const struct name *base;
 	struct config_place place;
-	/* by the recipient's domain: no hosts (a later part; not accepted yet) */
-	bool is_mx;
+	bool is_mx;			/* by the recipient's domain: no hosts */
+	uint16_t mx_port;		/* where mail exchangers listen; 25 */
+	enum families families;
 	enum route_protocol protocol;
+	const struct source_pool *sources;	/* NULL: as the system likes */
+	/* waits after consecutive failures; NULL: the queue's */
+	const uint64_t *retry_ns;
+	unsigned retry_n;
+	bool has_warn_after;		/* warn_after_ns counts: 0 is "never" */
+	uint64_t warn_after_ns;
 	const struct route_host *hosts;
 	unsigned hosts_n;
 	uint64_t give_up_after_ns;	/* 0: the queue's */
 	uint64_t connect_timeout_ns;	/* RFC 5321 leaves it open; default 30 s */
 	uint64_t timeout_ns;		/* for replies (4.5.3.2: 5 min) */
 	uint64_t idle_ns;		/* how long an unused connection is kept */
-	uint32_t connections_max;	/* at once to this route's next hop */
+	/* at once to one next hop: the route's hosts together, or one domain by MX */
+	uint32_t connections_max;
 	uint32_t messages_max;		/* per connection */
 	/* 8-bit content to a 7-bit hop: see docs/design (bounce unless set, if supported) */
 	bool convert_8bit;
@@ -84,9 +138,102 @@ struct rule {
 	enum who_kind who;
 	const struct table *who_table;	/* networks */
 	struct address_match sender, recipient;
-	const struct route *route;	/* accept */
+	const struct route *route;	/* accept; of a rule with a block: the variant */
+	const struct name *tag;		/* given to what it accepts; NULL: none */
 	struct reply reply;		/* reject: 550 5.7.1 with its text */
 	bool dangerously_open;
+};
+
+/* ---- limits */
+
+enum limit_what {
+	LIMIT_CONNECTIONS,		/* at once */
+	LIMIT_MESSAGES_PER_CONNECTION,
+	LIMIT_MESSAGES,			/* per time: transactions begun */
+	LIMIT_RECIPIENTS,		/* per time: RCPT commands */
+	LIMIT_OCTETS,			/* per time: of content */
+};
+
+/* For each different one there is a count of its own. */
+#define LIMIT_PER_DESTINATION 1		/* route (without variant) and domain */
+#define LIMIT_PER_PROVIDER 2		/* destinations of none: each is one */
+#define LIMIT_PER_SOURCE 4
+#define LIMIT_PER_ROUTE 8		/* without variant */
+
+/*
+ * limit COUNT connections | COUNT messages per connection | RATE messages|recipients|bytes,
+ * followed by at least one of: per destination|provider|source|route ..., to domain D ...|table T,
+ * to provider P ..., from source S ..., via ROUTE ...; they are combined. [evenly] at the end.
+ */
+struct limit {
+	struct config_place place;
+	struct str text;		/* as written, blanks folded; limits are the same across
+					   reloads if this is */
+	enum limit_what what;
+	uint64_t count;			/* in period_ns; octets count in octets */
+	uint64_t period_ns;		/* 0 for the first two */
+	bool evenly;			/* one after the other, period / count apart */
+	unsigned per;			/* LIMIT_PER_* */
+	const struct table *domains;	/* NULL: any */
+	/* any of them; NULL: any at all */
+	const struct name *const *providers;
+	unsigned providers_n;
+	const struct name *const *sources;
+	unsigned sources_n;
+	const struct name *const *routes;
+	unsigned routes_n;
+};
+
+/* ---- providers: who hosts many domains */
+
+enum reaction {
+	REACT_NONE,
+	REACT_SLOW,		/* fewer connections and a longer gap between messages */
+	REACT_PAUSE,		/* nothing to there from this source for .duration_ns */
+	REACT_OTHER_SOURCE,	/* this source rests there for .duration_ns; another goes on */
+	REACT_BOUNCE,		/* what was refused fails for good, whatever the code said */
+	REACT_DEFER,		/* it waits (for .duration_ns, or by the schedule) though refused */
+};
+
+struct reply_rule {
+	struct config_place place;
+	struct str text;		/* as written, for the log */
+	uint16_t code_from, code_to;	/* "421", "4xx"; 0-999: any */
+	int16_t class, subject, detail;	/* enhanced status; -1: any */
+	const struct pattern *pattern;	/* on the reply's text; NULL: any */
+	enum reaction reaction;
+	uint64_t duration_ns;		/* 0: the default of the reaction */
+};
+
+struct provider {
+	const struct name *name;
+	struct config_place place;
+	bool is_shipped;		/* from the list that comes with the program */
+	uint32_t connections_max;	/* from one source; 0: no bound of its own */
+	uint32_t messages_max;		/* per connection; 0: likewise */
+	const struct reply_rule *rules;	/* the first that fits decides */
+	unsigned rules_n;
+};
+
+/* ---- the resolver */
+
+enum resolver_mode {
+	RESOLVER_SYSTEM,		/* /etc/resolv.conf and /etc/hosts */
+	RESOLVER_SERVERS,		/* .servers */
+	RESOLVER_RECURSIVE,		/* from the root on */
+};
+
+struct config_resolver {
+	enum resolver_mode mode;
+	const struct endpoint *servers;
+	unsigned servers_n;
+	bool dnssec;			/* validate */
+	const char *trust_anchor;	/* file; NULL: Debian's, else the built-in one */
+	const char *root_hints;		/* file; NULL: the built-in ones */
+	/* "name address" lines before the DNS; NULL: none (SYSTEM: /etc/hosts) */
+	const char *hosts;
+	uint64_t timeout_ns;		/* for one answer */
+	uint64_t cache_max;		/* octets */
 };
 
 struct transcript_rule {
@@ -119,6 +266,23 @@ struct config {
 	struct table *const *tables;	/* the named ones and those made from the words of rules */
 	unsigned tables_n;
 
+	const struct limit *limits;
+	unsigned limits_n;
+	const struct source *const *sources;
+	unsigned sources_n;
+	const struct source_pool *const *pools;	/* without those made of one source */
+	unsigned pools_n;
+	const struct provider *const *providers; /* the shipped ones, too */
+	unsigned providers_n;
+	const struct provider *provider_any;	/* rules for all, after their own; may be NULL */
+	const struct provider_index *provider_index;	/* private: config_provider_* */
+	struct config_resolver resolver;
+	/* other names and addresses of this machine, beside hostname and what it listens on */
+	const struct str *self_names;
+	unsigned self_names_n;
+	const struct ip *self_ips;
+	unsigned self_ips_n;
+
 	struct {
 		/* waits after consecutive failures; the last repeats */
 		const uint64_t *retry_ns;
@@ -132,6 +296,7 @@ struct config {
 		uint64_t memory;		/* octets of waiting content kept in memory */
 		/* notices (DSNs) per sender and hour; 0: none at all */
 		uint32_t notices_max;
+		uint32_t connections_max;	/* outgoing, of the relay */
 	} queue;
 
 	struct {
@@ -190,14 +355,34 @@ struct config *config_load_from(const struct config_source *source, struct buf *
 
 /*
  * By the name that the spool recorded; NULL: not in this configuration. "smtp://..." names are
- * found if a rule has them.
+ * found if a rule has them. A variant that is gone is served by its route.
  */
 const struct route *config_route(const struct config *c, struct str name);
+/* By the name that people use: "bulk" also where "mx:bulk" is recorded; NULL: there is none. */
+const struct route *config_route_named(const struct config *c, struct str base);
 /*
  * A route made from "smtp://host:port" or "lmtp://..." alone, in the arena given; NULL if it is no
  * such text.
  */
 const struct route *config_route_parse(struct arena *a, struct str text);
+
+/* NULL: there is none */
+const struct source *config_source(const struct config *c, const struct name *name);
+const struct provider *config_provider(const struct config *c, const struct name *name);
+/*
+ * Whose mail exchanger this is (the longest ending that a provider's `mx` lists), or whose domain;
+ * NULL: nobody's that we know.
+ */
+const struct provider *config_provider_of_mx(const struct config *c, struct str host);
+const struct provider *config_provider_of_domain(const struct config *c, struct str domain);
+/*
+ * The first rule of the provider (NULL: none), then of `any`, that fits the reply; NULL: none.
+ * Matches patterns, with PCRE2's limits: takes microseconds.
+ */
+const struct reply_rule *config_reply_rule(const struct config *c, const struct provider *p,
+					   const struct reply *r);
+bool limit_applies(const struct limit *l, struct str domain, const struct name *provider,
+		   const struct name *source, const struct name *route);
 
 /* All files named in the configuration are opened through this one function. fd or -errno. */
 int config_open_file(const char *path);

@@ -145,33 +145,35 @@ bool load_read(struct load *l, const struct config_place *at, const char *path, 
 
 /* ---- the stack of files */
 
-static void source_push(struct load *l, const struct source *parent, const char *path,
+static void input_push(struct load *l, const struct input *parent, const char *path,
 			const struct config_place *at)
 {
-	struct source *s = arena_zalloc(&l->scratch, sizeof(*s));
+	struct input *s = arena_zalloc(&l->scratch, sizeof(*s));
 
 	s->path = path;
 	s->parent = parent;
 	s->place = *at;
 	s->depth = parent ? parent->depth + 1 : 0;
-	s->next = l->source;
-	l->source = s;
+	s->next = l->input;
+	l->input = s;
 }
 
-static bool is_in_loop(const struct source *s)
+static bool is_in_loop(const struct input *s)
 {
-	for (const struct source *p = s->parent; p; p = p->parent)
+	for (const struct input *p = s->parent; p; p = p->parent)
 		if (p->device == s->device && p->inode == s->inode)
 			return true;
 	return false;
 }
 
-static bool source_open(struct load *l, struct source *s)
+static bool input_open(struct load *l, struct input *s)
 {
 	struct str text;
 	struct stat st = { 0 };
 
-	if (!s->parent && l->options->text) {
+	if (s->is_shipped) {
+		text = provider_shipped_text();
+	} else if (!s->parent && l->options->text) {
 		text = str_make(l->options->text, l->options->text_n);
 		if (text.n > LOAD_FILE_MAX) {
 			read_failed(l, NULL, s->path, LOAD_FILE_MAX, -EFBIG);
@@ -193,11 +195,11 @@ static bool source_open(struct load *l, struct source *s)
 	return true;
 }
 
-static void source_pop(struct load *l)
+static void input_pop(struct load *l)
 {
-	if (l->source->is_open)
-		lexer_done(&l->source->lexer);
-	l->source = l->source->next;
+	if (l->input->is_open)
+		lexer_done(&l->input->lexer);
+	l->input = l->input->next;
 }
 
 /* One word of an include: a name, or a pattern that stands for any number of names. */
@@ -225,7 +227,7 @@ static void include_word(struct load *l, const struct word *w, struct vector *pa
 
 void load_include(struct load *l, const struct setting *row, const struct statement *st)
 {
-	const struct source *parent = l->source;
+	const struct input *parent = l->input;
 	struct vector paths = { 0 };
 
 	(void)row;
@@ -242,7 +244,7 @@ void load_include(struct load *l, const struct setting *row, const struct statem
 	}
 	l->files += paths.n;
 	for (unsigned i = paths.n; i > 0; i--)	/* the first on top */
-		source_push(l, parent, paths.p[i - 1], &st->place);
+		input_push(l, parent, paths.p[i - 1], &st->place);
 	vector_done(&paths);
 }
 
@@ -278,6 +280,12 @@ static void frame_close(struct load *l)
 
 	if (f->block == BLOCK_ROUTE)
 		route_finish(l, f->object);
+	else if (f->block == BLOCK_RULE)
+		rule_finish(l, f->object);
+	else if (f->block == BLOCK_POOL)
+		source_finish_pool(l, f->object);
+	else if (f->block == BLOCK_PROVIDER)
+		provider_finish(l, f->object);
 	l->depth--;
 }
 
@@ -386,10 +394,10 @@ static void statement(struct load *l, const struct statement *st)
 /* Reads on in the file on top of the stack. */
 static void step(struct load *l)
 {
-	struct source *s = l->source;
+	struct input *s = l->input;
 
-	if (!s->is_open && !source_open(l, s)) {
-		source_pop(l);
+	if (!s->is_open && !input_open(l, s)) {
+		input_pop(l);
 		return;
 	}
 	switch (lexer_next(&s->lexer)) {
@@ -401,7 +409,7 @@ static void step(struct load *l)
 		frame_close(l);
 		break;
 	case LEX_END:
-		source_pop(l);
+		input_pop(l);
 	}
 }
 
@@ -425,28 +433,54 @@ static void load_init(struct load *l, const struct config_source *options, struc
 	l->c = c;
 	l->diag.out = messages;
 	l->frames[0] = (struct frame){ BLOCK_TOP, c };
+	l->index = provider_index_new(&c->arena);
+	c->provider_index = l->index;
 	setting_defaults(l, BLOCK_TOP, c);
 	setting_defaults(l, BLOCK_QUEUE, c);
 	setting_defaults(l, BLOCK_MESSAGE, c);
 	setting_defaults(l, BLOCK_LOG, c);
+	setting_defaults(l, BLOCK_RESOLVER, c);
 	l->log_format_place = l->log_target_place = (struct config_place){ 0 };
-	source_push(l, NULL, arena_cstr(&c->arena, c->path), &(struct config_place){ 0 });
+	input_push(l, NULL, arena_cstr(&c->arena, c->path), &(struct config_place){ 0 });
 }
 
 static void load_done(struct load *l)
 {
-	while (l->source)
-		source_pop(l);
+	while (l->input)
+		input_pop(l);
 	for (unsigned i = 0; i < l->drafts.n; i++)
 		vector_done(&((struct route_draft *)l->drafts.p[i])->hosts);
+	for (unsigned i = 0; i < l->pools.n; i++)
+		vector_done(&((struct pool_draft *)l->pools.p[i])->members);
+	for (unsigned i = 0; i < l->providers.n; i++)
+		vector_done(&((struct provider_draft *)l->providers.p[i])->rules);
+	if (l->any)
+		vector_done(&l->any->rules);
 	vector_done(&l->drafts);
 	vector_done(&l->listens);
 	vector_done(&l->routes);
 	vector_done(&l->tables);
 	vector_done(&l->rules);
 	vector_done(&l->transcripts);
+	vector_done(&l->variants);
+	vector_done(&l->sources);
+	vector_done(&l->pools);
+	vector_done(&l->limits);
+	vector_done(&l->providers);
+	vector_done(&l->servers);
+	vector_done(&l->self_names);
+	vector_done(&l->self_ips);
 	arena_done(&l->scratch);
 	mem_free(l);
+}
+
+/* The list of providers inside the program, as one more file behind all others. */
+static void read_shipped(struct load *l)
+{
+	input_push(l, NULL, "providers.conf", &(struct config_place){ 0 });
+	l->input->is_shipped = true;
+	while (l->input)
+		step(l);
 }
 
 static void version_missing(struct load *l, const char *path)
@@ -464,10 +498,12 @@ struct config *config_load_from(const struct config_source *source, struct buf *
 
 	load_init(l, source, messages);
 	c = l->c;
-	while (l->source)
+	while (l->input)
 		step(l);
 	if (!l->has_version && !l->diag.errors)
 		version_missing(l, source->path);
+	if (l->has_version && !l->has_no_shipped)
+		read_shipped(l);
 	if (l->has_version && !diag_is_full(&l->diag))
 		check_all(l);
 	c->tables = flatten(&c->arena, &l->tables);

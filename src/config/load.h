@@ -8,6 +8,7 @@
 #ifndef CONFIG_LOAD_H
 #define CONFIG_LOAD_H
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "config/setting.h"
 #include "config/table.h"
@@ -29,6 +30,8 @@ struct vector {			/* of pointers; the array is owned */
 void vector_add(struct vector *v, void *p);
 void vector_done(struct vector *v);
 
+#define LOAD_NAME_MAX 64	/* octets of the name of a route, table, source ... */
+
 /* These many of each: what is compared pairwise must stay few. */
 #define LOAD_LISTENS_MAX 1000
 #define LOAD_ROUTES_MAX 10000
@@ -36,16 +39,65 @@ void vector_done(struct vector *v);
 #define LOAD_TABLES_MAX 1000
 #define LOAD_RULES_MAX 10000
 #define LOAD_TRANSCRIPTS_MAX 1000
+#define LOAD_SOURCES_MAX 1000
+#define LOAD_POOLS_MAX 200
+#define LOAD_MEMBERS_MAX 1000	/* in one pool */
+#define LOAD_LIMITS_MAX 1000
+#define LOAD_PROVIDERS_MAX 1000
+#define LOAD_REPLY_RULES_MAX 200 /* of one provider */
+#define LOAD_SERVERS_MAX 16	/* of the resolver */
+#define LOAD_SELF_MAX 1000
 
 struct route_draft {
 	struct route route;	/* first: settings of the block are written into it */
 	struct vector hosts;	/* struct route_host, in the snapshot's arena */
+	struct word source;	/* a name; text empty: none */
 };
 
 struct rule_draft {
-	struct rule rule;
+	struct rule rule;	/* first */
 	struct word who_table, sender_table, recipient_table; /* names; text empty: none */
 	struct word route;
+	bool has_block;
+	struct config_place place; /* of the rule */
+	/* what the block says about the route: its settings are written into it */
+	struct route_draft variant;
+};
+
+struct variant {		/* a route as a rule's block changes it */
+	struct route route;
+	struct str canonical;	/* what its name is a hash of */
+};
+
+struct source_draft {
+	struct source source;	/* first, in the snapshot's arena as the whole draft */
+	struct source_member member; /* of the pool that is this source alone */
+	struct source_pool alone;
+	struct word overflow;
+	int state;		/* of the search for loops */
+};
+
+struct pool_draft {
+	struct source_pool pool; /* first, in the snapshot's arena */
+	struct vector members;	/* struct member_draft */
+	bool has_members;	/* or statements that would be some */
+};
+
+struct member_draft {
+	struct word source;
+	uint32_t weight;
+};
+
+struct limit_draft {		/* names that are resolved at the end */
+	struct limit limit;	/* first */
+	struct word domains;	/* a table's name; text empty: none */
+	struct word *providers, *sources, *routes;
+};
+
+struct provider_draft {
+	struct provider provider; /* first, in the snapshot's arena */
+	struct vector rules;	/* struct reply_rule */
+	bool is_any;
 };
 
 struct frame {			/* an open block */
@@ -53,9 +105,10 @@ struct frame {			/* an open block */
 	void *object;
 };
 
-struct source {			/* a file that is read, or waits to be */
-	struct source *next;	/* what is read after it */
-	const struct source *parent; /* that includes it; NULL: the main file */
+struct input {			/* a file that is read, or waits to be */
+	struct input *next;	/* what is read after it */
+	const struct input *parent; /* that includes it; NULL: the main file */
+	bool is_shipped;	/* the list of providers inside the program */
 	const char *path;
 	struct config_place place; /* of the include */
 	unsigned depth;
@@ -69,8 +122,8 @@ struct load {
 	const struct config_source *options;
 	struct config *c;
 	struct diag diag;
-	struct arena scratch;	/* texts of files, sources, drafts: freed when the loading ends */
-	struct source *source;	/* the file being read */
+	struct arena scratch;	/* texts of files, inputs, drafts: freed when the loading ends */
+	struct input *input;	/* the file being read */
 	unsigned files;
 	uint64_t hash;		/* of all texts */
 	bool has_version;	/* a first statement was read, for better or worse */
@@ -86,7 +139,19 @@ struct load {
 	struct vector routes;	/* struct route: of blocks, and those written as an address */
 	struct vector drafts;	/* struct route_draft: those of blocks */
 	struct vector tables, rules, transcripts;
+	struct vector variants;	/* struct variant */
+	struct vector sources;	/* struct source_draft */
+	struct vector pools;	/* struct pool_draft */
+	struct vector limits;	/* struct limit_draft */
+	struct vector providers; /* struct provider_draft */
+	struct provider_index *index; /* the snapshot's */
+	struct provider_draft *any;	/* `provider any`; NULL: none yet */
+	bool has_no_shipped;	/* `providers none` */
+	struct vector servers;	/* struct endpoint, of the resolver */
+	struct vector self_names, self_ips; /* struct str, struct ip */
+	bool has_dnssec, has_hosts; /* the resolver block says it */
 	struct config_place hostname_place, postmaster_place, log_format_place, log_target_place;
+	struct config_place root_hints_place, trust_anchor_place;
 	struct word postmaster_route;
 };
 
@@ -105,15 +170,65 @@ setting_handle load_include, load_version;
 setting_handle statement_hostname, statement_state, statement_user, statement_listen,
 	statement_banner;
 setting_handle statement_retry, statement_postmaster, statement_log, statement_format, statement_to;
-setting_handle statement_transcript, statement_block;
+setting_handle statement_transcript, statement_block, statement_self;
+/* The statement as it would be written again: one space between words, quotes where they were. */
+struct str statement_text(struct load *l, const struct statement *st);
 
-/* ---- route.c */
+/* ---- route.c: also the statements that a rule's block shares with a route's */
 setting_handle route_statement, route_host_statement, route_protocol_statement;
+setting_handle route_families_statement, route_source_statement, route_warn_statement;
 void route_finish(struct load *l, struct route_draft *draft);
 bool route_name_is_valid(struct str name);
+struct route *route_new_mx(struct arena *a);	/* the built-in route "mx" */
+
+/* ---- variant.c */
+/* The route as the block of the rule wants it; the route itself if the block is about none of it.
+ * NULL: a fault was reported. */
+const struct route *variant_of(struct load *l, const struct route *route,
+			       const struct rule_draft *draft);
+
+/* ---- source.c */
+setting_handle source_statement, source_warm_up, source_pool_statement, source_member;
+void source_finish_pool(struct load *l, struct pool_draft *draft);
+/* A source or pool by its name; NULL: a fault was reported. */
+const struct source_pool *source_pool_find(struct load *l, const struct word *name);
+const struct source *source_find(struct load *l, const struct word *name);
+void source_check_all(struct load *l);	/* names of members and overflows, loops */
+void source_freeze(struct load *l);
+
+/* ---- limit.c */
+setting_handle limit_statement;
+void limit_check_all(struct load *l);
+void limit_freeze(struct load *l);
+
+/* ---- provider.c, reply_rule.c, provider_index.c */
+setting_handle provider_statement, provider_none, provider_mx, provider_domain, provider_on;
+setting_handle provider_count;
+void provider_finish(struct load *l, struct provider_draft *draft);
+void provider_freeze(struct load *l);
+const struct provider *provider_find(const struct load *l, const struct name *name);
+/* What a `on` statement says; false: a fault was reported. */
+bool reply_rule_read(struct load *l, const struct statement *st, struct reply_rule *ret);
+/* The list that comes with the program. */
+struct str provider_shipped_text(void);
+
+struct provider_index *provider_index_new(struct arena *a);
+void provider_index_done(const struct provider_index *index);	/* what is not the arena's */
+/* Kinds: ENTRY_DOMAIN (the name itself), ENTRY_BELOW. Returns whose it is: p, or another. */
+const struct provider *provider_index_add_mx(struct provider_index *index, const struct entry *e,
+					     const struct provider *p);
+const struct provider *provider_index_add_domain(struct provider_index *index,
+						 const struct entry *e, const struct provider *p);
+/* Takes the pattern: it lives as long as the index. */
+void provider_index_keep(struct provider_index *index, struct pattern *pattern);
+
+/* ---- resolver.c */
+setting_handle resolver_statement, resolver_dnssec, resolver_file, resolver_hosts;
+void resolver_finish(struct load *l);
 
 /* ---- rule.c */
-setting_handle rule_accept, rule_reject;
+setting_handle rule_accept, rule_reject, rule_tag;
+void rule_finish(struct load *l, struct route_draft *variant);
 
 /* ---- tables.c: the statement, table files */
 setting_handle tables_statement;
@@ -121,5 +236,8 @@ void tables_entries(struct load *l, struct table *t, const struct statement *st)
 
 /* ---- check.c: what can be seen only at the end */
 void check_all(struct load *l);
+/* By the name that people write; NULL: a fault was reported. */
+const struct route *check_find_route(struct load *l, const struct word *name);
+const struct table *check_find_table(struct load *l, const struct word *name);
 
 #endif

@@ -1,18 +1,18 @@
 /*
- * route - the `route` block, its hosts, and routes written as an address in a rule.
+ * route - the `route` block, its hosts, and routes that are no block: those written as an address
+ * in a rule, and the built-in one by MX.
  *
- * A host's port may depend on a protocol that is written below it, so ports are settled when the
- * block closes.
+ * A host's port may depend on a protocol that is written below it, and the recorded name on a
+ * statement `mx`, so both are settled when the block closes. See config.h for the names.
  */
 #include "config/load.h"
 
 #define PORT_SMTP 25
 #define PORT_LMTP 24
-#define NAME_MAX_OCTETS 64
 
 bool route_name_is_valid(struct str name)
 {
-	if (!name.n || name.n > NAME_MAX_OCTETS)
+	if (!name.n || name.n > LOAD_NAME_MAX)
 		return false;
 	for (size_t i = 0; i < name.n; i++)
 		if (!ascii_is_alnum(name.p[i]) && str_find(STR("-_."), name.p[i]) < 0)
@@ -120,6 +120,58 @@ void route_protocol_statement(struct load *l, const struct setting *row, const s
 	diag_unknown(&l->diag, &w->place, "unknown protocol", w->text, &choices);
 }
 
+void route_families_statement(struct load *l, const struct setting *row, const struct statement *st)
+{
+	static const char *const names[] = {
+		[FAMILIES_ANY] = "any",
+		[FAMILIES_IPV4] = "ipv4",
+		[FAMILIES_IPV6] = "ipv6",
+	};
+	const struct word *w = &st->words[1];
+	struct route *route = l->opened ? l->opened : l->frames[l->depth].object;
+	struct choices choices = { .n = 0 };
+
+	(void)row;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (word_is(w, names[i])) {
+			route->families = (enum families)i;
+			return;
+		}
+		choices_add(&choices, str_of(names[i]));
+	}
+	diag_unknown(&l->diag, &w->place, "unknown family", w->text, &choices);
+}
+
+void route_source_statement(struct load *l, const struct setting *row, const struct statement *st)
+{
+	struct route_draft *draft = l->frames[l->depth].object;
+
+	(void)row;
+	draft->source = st->words[1];
+}
+
+void route_warn_statement(struct load *l, const struct setting *row, const struct statement *st)
+{
+	struct route *route = l->frames[l->depth].object;
+
+	setting_store(l, row, st, route);
+	route->has_warn_after = true;
+}
+
+static bool route_is_new(struct load *l, const struct word *w)
+{
+	for (unsigned i = 0; i < l->routes.n; i++) {
+		const struct route *other = l->routes.p[i];
+
+		if (!str_eq(name_str(other->base), w->text))
+			continue;
+		diag_error(&l->diag, &w->place, "route %.*s is already defined in %s:%u",
+			   DIAG_WORD(w->text), other->place.file, other->place.line);
+		return false;
+	}
+	return true;
+}
+
 void route_statement(struct load *l, const struct setting *row, const struct statement *st)
 {
 	struct route_draft *draft = arena_zalloc(&l->c->arena, sizeof(*draft));
@@ -131,35 +183,27 @@ void route_statement(struct load *l, const struct setting *row, const struct sta
 	vector_add(&l->drafts, draft);
 	draft->route.place = st->place;
 	draft->route.name = arena_str(&l->c->arena, w->text);
-	if (!route_name_is_valid(w->text) || str_eq(w->text, STR("mx"))) {
+	if (!route_name_is_valid(w->text)) {
 		diag_error(&l->diag, &w->place,
-			   "\"%.*s\" cannot name a route; expected letters, digits, -, _ or . "
-			   "(and not mx)",
+			   "\"%.*s\" cannot name a route; expected letters, digits, -, _ or .",
 			   DIAG_WORD(w->text));
 		return;
 	}
-	for (unsigned i = 0; i < l->routes.n; i++) {
-		const struct route *other = l->routes.p[i];
-
-		if (str_eq(other->name, w->text)) {
-			diag_error(&l->diag, &w->place, "route %.*s is already defined in %s:%u",
-				   DIAG_WORD(w->text), other->place.file, other->place.line);
-			break;
-		}
-	}
+	route_is_new(l, w);
+	draft->route.base = name_intern(w->text);
+	draft->route.is_mx = str_eq(w->text, STR("mx"));
 	load_add(l, &l->routes, &draft->route, LOAD_ROUTES_MAX, &st->place, "routes");
 }
 
-void route_finish(struct load *l, struct route_draft *draft)
+/* ---- when the block ends */
+
+static void finish_hosts(struct load *l, struct route_draft *draft)
 {
 	struct route *route = &draft->route;
-	struct route_host *hosts;
+	struct route_host *hosts =
+		arena_alloc(&l->c->arena, size_mul(draft->hosts.n, sizeof(*hosts)));
 	bool all_backup = draft->hosts.n > 0;
 
-	if (!draft->hosts.n)
-		diag_error(&l->diag, &route->place, "route %.*s has no host",
-			   DIAG_WORD(route->name));
-	hosts = arena_alloc(&l->c->arena, size_mul(draft->hosts.n, sizeof(*hosts)));
 	for (unsigned i = 0; i < draft->hosts.n; i++) {
 		hosts[i] = *(struct route_host *)draft->hosts.p[i];
 		settle_port(&hosts[i], route->protocol);
@@ -177,10 +221,53 @@ void route_finish(struct load *l, struct route_draft *draft)
 			  DIAG_WORD(route->name));
 	route->hosts = hosts;
 	route->hosts_n = draft->hosts.n;
+}
+
+static void finish_mx(struct load *l, struct route_draft *draft)
+{
+	struct route *route = &draft->route;
+
+	if (draft->hosts.n)
+		diag_error(&l->diag, &route->place,
+			   "route %.*s goes by MX: no host can stand in it",
+			   DIAG_WORD(route->name));
+	if (route->protocol == ROUTE_LMTP)
+		diag_error(&l->diag, &route->place,
+			   "route %.*s goes by MX: mail exchangers speak SMTP, not LMTP",
+			   DIAG_WORD(route->name));
+	if (!str_eq(route->name, STR("mx")))
+		route->name = arena_printf(&l->c->arena, "mx:%.*s", STR_ARG(route->name));
+}
+
+/* Whether a statement stood in the block that is closing. */
+static bool was_said(const struct load *l, const char *name)
+{
+	const struct setting *row = setting_find(BLOCK_ROUTE, str_of(name));
+
+	return l->seen[row - settings].line > 0;
+}
+
+void route_finish(struct load *l, struct route_draft *draft)
+{
+	struct route *route = &draft->route;
+
+	if (route->is_mx) {
+		finish_mx(l, draft);
+	} else {
+		if (!draft->hosts.n)
+			diag_error(&l->diag, &route->place, "route %.*s has no host",
+				   DIAG_WORD(route->name));
+		if (was_said(l, "port"))
+			diag_error(&l->diag, &route->place,
+				   "route %.*s does not go by MX: its port is written behind the "
+				   "host, as in: host smtp.example.net:587",
+				   DIAG_WORD(route->name));
+		finish_hosts(l, draft);
+	}
 	vector_done(&draft->hosts);
 }
 
-/* ---- routes written as an address */
+/* ---- routes without a block */
 
 /* What a route block would have by default, without a struct load: from the same rows. */
 static void route_defaults(struct route *route)
@@ -193,11 +280,19 @@ static void route_defaults(struct route *route)
 		if (row->in != BLOCK_ROUTE || row->value == VALUE_NONE || !row->fallback ||
 		    !value_parse(row->value, str_of(row->fallback), &value))
 			continue;
-		if (row->value == VALUE_COUNT)
-			*(uint32_t *)field = (uint32_t)value;
-		else
-			*(uint64_t *)field = value;
+		setting_put(row->value, field, value);
 	}
+}
+
+struct route *route_new_mx(struct arena *a)
+{
+	struct route *route = arena_zalloc(a, sizeof(*route));
+
+	route_defaults(route);
+	route->name = STR("mx");
+	route->base = name_intern(route->name);
+	route->is_mx = true;
+	return route;
 }
 
 const struct route *config_route_parse(struct arena *a, struct str text)
@@ -207,7 +302,7 @@ const struct route *config_route_parse(struct arena *a, struct str text)
 	struct route_host *host;
 	struct route *route;
 
-	if (!is_lmtp && !str_starts(text, smtp))
+	if ((!is_lmtp && !str_starts(text, smtp)) || text.n > NAME_OCTETS_MAX)
 		return NULL;
 	host = arena_zalloc(a, sizeof(*host));
 	host->weight = 1;
@@ -216,6 +311,7 @@ const struct route *config_route_parse(struct arena *a, struct str text)
 	route = arena_zalloc(a, sizeof(*route));
 	route_defaults(route);
 	route->name = arena_str(a, text);
+	route->base = name_intern(text);
 	route->protocol = is_lmtp ? ROUTE_LMTP : ROUTE_SMTP;
 	settle_port(host, route->protocol);
 	route->hosts = host;

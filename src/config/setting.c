@@ -32,6 +32,11 @@ const char *setting_block_name(enum block in)
 		[BLOCK_ROUTE] = "a route block",
 		[BLOCK_HOST] = "a host block",
 		[BLOCK_TABLE] = "a table",
+		[BLOCK_RULE] = "the block of a rule",
+		[BLOCK_SOURCE] = "a source block",
+		[BLOCK_POOL] = "a pool",
+		[BLOCK_PROVIDER] = "a provider block",
+		[BLOCK_RESOLVER] = "the resolver block",
 		[BLOCK_QUEUE] = "the queue block",
 		[BLOCK_MESSAGE] = "the message block",
 		[BLOCK_LOG] = "the log block",
@@ -58,6 +63,16 @@ static bool in_bounds(struct load *l, const struct setting *row, const struct wo
 	return false;
 }
 
+void setting_put(enum value kind, void *field, uint64_t value)
+{
+	if (kind == VALUE_PORT)
+		*(uint16_t *)field = (uint16_t)value;
+	else if (kind == VALUE_COUNT)
+		*(uint32_t *)field = (uint32_t)value;
+	else
+		*(uint64_t *)field = value;
+}
+
 static void store_number(struct load *l, const struct setting *row, const struct word *w,
 			 void *field)
 {
@@ -74,10 +89,7 @@ static void store_number(struct load *l, const struct setting *row, const struct
 		if (!in_bounds(l, row, w, value))
 			return;
 	}
-	if (row->value == VALUE_COUNT)
-		*(uint32_t *)field = (uint32_t)value;
-	else
-		*(uint64_t *)field = value;
+	setting_put(row->value, field, value);
 }
 
 void setting_store(struct load *l, const struct setting *row, const struct statement *st,

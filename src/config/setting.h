@@ -18,13 +18,18 @@ enum block {
 	BLOCK_ROUTE,		/* struct route_draft, whose first member is the struct route */
 	BLOCK_HOST,		/* struct route_host */
 	BLOCK_TABLE,		/* entries, not statements: struct table */
+	BLOCK_RULE,		/* of accept: the struct route_draft inside a struct rule_draft */
+	BLOCK_SOURCE,		/* struct source_draft */
+	BLOCK_POOL,		/* struct pool_draft */
+	BLOCK_PROVIDER,		/* struct provider_draft */
+	BLOCK_RESOLVER,		/* struct config */
 	BLOCK_QUEUE,		/* struct config */
 	BLOCK_MESSAGE,		/* struct config */
 	BLOCK_LOG,		/* struct config */
 	BLOCK_SKIP,		/* inside a statement with a fault: read over */
 };
 
-#define SETTINGS_MAX 96		/* rows */
+#define SETTINGS_MAX 128		/* rows */
 
 struct load;
 struct setting;
@@ -67,6 +72,8 @@ const char *setting_block_name(enum block in);			/* "a route block" */
 /* Reads the words into the block's struct; faults go to the diag. */
 void setting_store(struct load *l, const struct setting *row, const struct statement *st,
 		   void *object);
+/* Puts a number into the field; kind: COUNT, PORT, SIZE, DURATION or RATE. */
+void setting_put(enum value kind, void *field, uint64_t value);
 /* Writes every fallback of a block's rows into a fresh struct. */
 void setting_defaults(struct load *l, enum block in, void *object);
 

@@ -29,6 +29,7 @@ void config_unref(struct config *c)
 		return;
 	for (unsigned i = 0; i < c->tables_n; i++)
 		table_done(c->tables[i]);
+	provider_index_done(c->provider_index);
 	arena_done(&c->arena);
 	mem_free(c);
 }
@@ -54,7 +55,7 @@ void config_set_current(struct config *c)
 	config_unref(old);
 }
 
-const struct route *config_route(const struct config *c, struct str name)
+static const struct route *find_route(const struct config *c, struct str name)
 {
 	unsigned from = 0, to = c->routes_n;
 
@@ -69,5 +70,47 @@ const struct route *config_route(const struct config *c, struct str name)
 		else
 			from = middle + 1;
 	}
+	return NULL;
+}
+
+/* "NAME" of "NAME+XXXXXXXX"; else all of it. */
+static struct str without_variant(struct str name)
+{
+	ssize_t plus = str_rfind(name, '+');
+
+	if (plus < 0 || name.n - (size_t)plus != 9)
+		return name;
+	for (size_t i = (size_t)plus + 1; i < name.n; i++)
+		if (!ascii_is_digit(name.p[i]) && (name.p[i] < 'a' || name.p[i] > 'f'))
+			return name;
+	return str_sub(name, 0, (size_t)plus);
+}
+
+const struct route *config_route(const struct config *c, struct str name)
+{
+	const struct route *route = find_route(c, name);
+	struct str plain = without_variant(name);
+
+	return route || plain.n == name.n ? route : find_route(c, plain);
+}
+
+const struct route *config_route_named(const struct config *c, struct str base)
+{
+	const struct route *route = find_route(c, base);
+	char name[3 + LOAD_NAME_MAX];
+
+	if (route || base.n > LOAD_NAME_MAX)
+		return route;
+	memcpy(name, "mx:", 3);
+	if (base.n)
+		memcpy(name + 3, base.p, base.n);
+	return find_route(c, str_make(name, base.n + 3));
+}
+
+const struct source *config_source(const struct config *c, const struct name *name)
+{
+	for (unsigned i = 0; i < c->sources_n; i++)
+		if (c->sources[i]->name == name)
+			return c->sources[i];
 	return NULL;
 }

@@ -12,6 +12,33 @@
 #define USER_MAX 32	/* octets, as useradd allows */
 #define PORT_SMTP 25
 
+struct str statement_text(struct load *l, const struct statement *st)
+{
+	struct buf out = BUF_INIT(LEXER_WORDS_MAX * (2 * LEXER_WORD_MAX + 3));
+	struct str text;
+
+	for (unsigned i = 0; i < st->n; i++) {
+		const struct word *w = &st->words[i];
+
+		if (i)
+			buf_add_byte(&out, ' ');
+		if (!w->quoted) {
+			buf_add_str(&out, w->text);
+			continue;
+		}
+		buf_add_byte(&out, '"');
+		for (size_t j = 0; j < w->text.n; j++) {
+			if (w->text.p[j] == '"' || w->text.p[j] == '\\')
+				buf_add_byte(&out, '\\');
+			buf_add_byte(&out, w->text.p[j]);
+		}
+		buf_add_byte(&out, '"');
+	}
+	text = arena_str(&l->c->arena, buf_str(&out));
+	buf_done(&out);
+	return text;
+}
+
 void statement_block(struct load *l, const struct setting *row, const struct statement *st)
 {
 	(void)row, (void)st;
@@ -123,7 +150,7 @@ void statement_banner(struct load *l, const struct setting *row, const struct st
 		listen->banner = arena_str(&l->c->arena, w->text);
 }
 
-/* ---- queue */
+/* ---- queue, and routes */
 
 void statement_retry(struct load *l, const struct setting *row, const struct statement *st)
 {
@@ -144,8 +171,47 @@ void statement_retry(struct load *l, const struct setting *row, const struct sta
 			return;
 		}
 	}
-	l->c->queue.retry_ns = waits;
-	l->c->queue.retry_n = n;
+	if (row->in == BLOCK_QUEUE) {
+		l->c->queue.retry_ns = waits;
+		l->c->queue.retry_n = n;
+	} else {	/* a route's, or a rule's for its route */
+		struct route *route = l->frames[l->depth].object;
+
+		route->retry_ns = waits;
+		route->retry_n = n;
+	}
+}
+
+/* ---- self */
+
+static void self_word(struct load *l, const struct word *w)
+{
+	struct arena *a = &l->c->arena;
+	struct str *name;
+	struct ip ip;
+
+	if (ip_parse(w->text, &ip)) {
+		struct ip *copy = arena_alloc(a, sizeof(*copy));
+
+		*copy = ip;
+		load_add(l, &l->self_ips, copy, LOAD_SELF_MAX, &w->place, "addresses of its own");
+		return;
+	}
+	if (!domain_is_valid(w->text, false)) {
+		diag_error(&l->diag, &w->place, "\"%.*s\" is neither a host name nor an address",
+			   DIAG_WORD(w->text));
+		return;
+	}
+	name = arena_alloc(a, sizeof(*name));
+	*name = arena_str(a, w->text);
+	load_add(l, &l->self_names, name, LOAD_SELF_MAX, &w->place, "names of its own");
+}
+
+void statement_self(struct load *l, const struct setting *row, const struct statement *st)
+{
+	(void)row;
+	for (unsigned i = 1; i < st->n; i++)
+		self_word(l, &st->words[i]);
 }
 
 /* ---- postmaster */

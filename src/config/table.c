@@ -13,7 +13,7 @@
 #include "base/list.h"
 #include "smtp/address.h"
 
-struct name {			/* address, domain or below */
+struct named {			/* address, domain or below */
 	struct map_node node;
 	struct str local;	/* plain: unquoted; empty: no address */
 	struct str domain;
@@ -166,10 +166,10 @@ static uint64_t key(struct str local, struct str domain)
 	return hash_nocase(domain) ^ (local.n ? hash_u64(hash_nocase(local)) : 0);
 }
 
-static const struct name *find(const struct map *m, struct str local, struct str domain)
+static const struct named *find(const struct map *m, struct str local, struct str domain)
 {
 	for (struct map_node *n = map_first(m, key(local, domain)); n; n = map_next(n)) {
-		const struct name *name = CONTAINER_OF(n, struct name, node);
+		const struct named *name = CONTAINER_OF(n, struct named, node);
 
 		if (str_eq_nocase(name->domain, domain) && str_eq_nocase(name->local, local))
 			return name;
@@ -231,7 +231,7 @@ void table_insert(struct table *t, const struct entry *e)
 	char local_buf[ADDRESS_MAX], domain_buf[LITERAL_MAX];
 	struct str local = local_plain(e->local, local_buf);
 	struct str domain = domain_plain(e->domain, domain_buf);
-	struct name *name;
+	struct named *name;
 
 	if (e->kind == ENTRY_NETWORK) {
 		insert_network(t, &e->network);

@@ -22,7 +22,7 @@ static const struct unit *units_of(enum value kind)
 {
 	if (kind == VALUE_DURATION)
 		return durations;
-	return kind == VALUE_COUNT ? counts : sizes;
+	return kind == VALUE_COUNT || kind == VALUE_PORT ? counts : sizes;
 }
 
 static bool number(struct str s, const struct unit *units, uint64_t *ret)
@@ -44,27 +44,45 @@ static bool number(struct str s, const struct unit *units, uint64_t *ret)
 	return false;
 }
 
-/* An amount per period, as octets per second, rounded up so that a limit never becomes none. */
-static bool rate(struct str s, uint64_t *ret)
+/* The period in seconds; 0: it is no rate. */
+static uint64_t rate(const struct unit *units, struct str s, uint64_t *ret)
 {
 	ssize_t slash = str_find(s, '/');
-	uint64_t amount;
 
-	if (slash < 0 || !number(str_sub(s, 0, (size_t)slash), sizes, &amount))
+	if (slash < 0 || !number(str_sub(s, 0, (size_t)slash), units, ret))
+		return 0;
+	for (const struct unit *u = periods; u->name; u++)
+		if (str_eq(str_from(s, (size_t)slash + 1), str_of(u->name)))
+			return u->factor;
+	return 0;
+}
+
+bool value_rate_parse(enum value unit, struct str s, uint64_t *ret_amount, uint64_t *ret_period_ns)
+{
+	uint64_t amount = 0, seconds = rate(units_of(unit), s, &amount);
+
+	if (!seconds)
 		return false;
-	for (const struct unit *u = periods; u->name; u++) {
-		if (!str_eq(str_from(s, (size_t)slash + 1), str_of(u->name)))
-			continue;
-		*ret = amount / u->factor + (amount % u->factor != 0);
-		return true;
-	}
-	return false;
+	*ret_amount = amount;
+	*ret_period_ns = seconds * SECOND;
+	return true;
+}
+
+/* As octets per second, rounded up so that a limit never becomes none. */
+static bool rate_per_second(struct str s, uint64_t *ret)
+{
+	uint64_t amount = 0, seconds = rate(sizes, s, &amount);
+
+	if (!seconds)
+		return false;
+	*ret = amount / seconds + (amount % seconds != 0);
+	return true;
 }
 
 bool value_parse(enum value kind, struct str s, uint64_t *ret)
 {
 	if (kind == VALUE_RATE)
-		return rate(s, ret);
+		return rate_per_second(s, ret);
 	return number(s, units_of(kind), ret);
 }
 
@@ -83,6 +101,8 @@ void value_format(struct buf *out, enum value kind, uint64_t value)
 const char *value_expected(enum value kind)
 {
 	switch (kind) {
+	case VALUE_PORT:
+		return "a port such as 25";
 	case VALUE_COUNT:
 		return "a whole number such as 100";
 	case VALUE_SIZE:

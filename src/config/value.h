@@ -22,14 +22,20 @@ enum value {
 	VALUE_NONE,		/* no value of its own: a handler reads the words */
 	VALUE_FLAG,		/* bool: the word alone */
 	VALUE_COUNT,		/* uint32_t */
+	VALUE_PORT,		/* uint16_t, of TCP */
 	VALUE_SIZE,		/* uint64_t octets */
 	VALUE_DURATION,		/* uint64_t nanoseconds */
 	VALUE_RATE,		/* uint64_t octets per second */
 	VALUE_TEXT,		/* struct str */
 };
 
-/* COUNT, SIZE, DURATION, RATE: the number; false: not written that way, or over 64 bits. */
+/* COUNT, PORT, SIZE, DURATION, RATE: the number; false: not written that way, or over 64 bits. */
 bool value_parse(enum value kind, struct str s, uint64_t *ret);
+/*
+ * "60/min" as it stands: *ret_amount in *ret_period nanoseconds. unit: SIZE (the amount may have K,
+ * M, G) or COUNT.
+ */
+bool value_rate_parse(enum value unit, struct str s, uint64_t *ret_amount, uint64_t *ret_period_ns);
 /* The shortest exact form that value_parse reads back to the same. */
 void value_format(struct buf *out, enum value kind, uint64_t value);
 /* "a size such as 50M": what to say when value_parse fails. */

@@ -1,18 +1,21 @@
 /*
- * act - relevo queue retry, hold, release, delete.
+ * act - relevo queue retry, hold, release: what is done to whole messages.
  *
  * What an operator decides is recorded in the spool first and only then carried out, so that it
- * survives a crash. Many messages share a batch: one sync for up to BATCH_MESSAGES of them.
+ * survives a crash. Many messages share a batch: one sync for up to BATCH_MESSAGES of them. A
+ * message is held or goes on as a whole: the query chooses it by any of its recipients.
  */
-#include "control/answer.h"
+#include "control/act.h"
 
 #include "base/mem.h"
 #include "report/log.h"
 
 #define BATCH_MESSAGES 256
-#define COMMIT_TRIES 10		/* a second apart, for what must not be left half done */
+#define NAMED_MAX 5		/* recipients that a line for people names */
 
-static void say(struct answer *a, const struct message *m, const char *text) SUSPENDS
+/* ---- what is said */
+
+void act_say(struct answer *a, const struct message *m, const char *text)
 {
 	char id[ID_TEXT_MAX];
 
@@ -29,7 +32,7 @@ static void say(struct answer *a, const struct message *m, const char *text) SUS
 	answer_line(a);
 }
 
-static void say_failed(struct answer *a, const struct message *m, int error) SUSPENDS
+void act_say_failed(struct answer *a, const struct message *m, int error)
 {
 	char id[ID_TEXT_MAX], text[128];
 
@@ -38,21 +41,128 @@ static void say_failed(struct answer *a, const struct message *m, int error) SUS
 	answer_error(a);
 }
 
-void queue_retry(struct answer *a, struct str words)
+static void dry_json(struct answer *a, const struct act *act, const struct message *m,
+		     const uint32_t *recipients, uint32_t n) SUSPENDS
 {
-	struct selection s = { 0 };
+	char id[ID_TEXT_MAX];
 
-	selection_words(&s, a, words);
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned jobs = schedule_command(a->links->schedule, QUEUE_RETRY, s.at[i]);
-
-		say(a, s.at[i], jobs ? "is tried again now" : "is held or being tried already");
+	json_begin(a);
+	json_str(a, "id", str_of(id_format(id, &m->id)));
+	json_str(a, "would", str_of(act->verb));
+	json_array(a, "recipients");
+	for (uint32_t i = 0; i < n && !a->dead; i++) {
+		if (i)
+			json_next(a);
+		json_element(a, recipient_address(m, recipients[i]));
 	}
-	json_done(a);
+	buf_add_byte(&a->line, ']');
+	json_end(a);
+	object_line(a);
+}
+
+void act_say_dry(struct answer *a, struct act *act, const struct message *m,
+		 const uint32_t *recipients, uint32_t n)
+{
+	char id[ID_TEXT_MAX];
+
+	act->messages++;
+	act->recipients += n;
+	if (a->json) {
+		dry_json(a, act, m, recipients, n);
+		return;
+	}
+	buf_printf(&a->line, "%s: would be %s: ", id_format(id, &m->id), act->done);
+	answer_value(a, m->sender_n ? message_sender(m) : STR("<>"));
+	buf_add_lit(&a->line, " -> ");
+	for (uint32_t i = 0; i < n && i < NAMED_MAX; i++) {
+		if (i)
+			buf_add_lit(&a->line, ", ");
+		answer_value(a, recipient_address(m, recipients[i]));
+	}
+	if (n > NAMED_MAX)
+		buf_printf(&a->line, " and %u more", n - NAMED_MAX);
+	answer_line(a);
+}
+
+void act_end(struct answer *a, const struct act *act)
+{
+	if (a->json) {
+		json_done(a);
+		return;
+	}
+	answer_count(a, act->messages, "message");
+	if (act->messages) {
+		buf_add_lit(&a->line, " with ");
+		answer_count(a, act->recipients, "recipient");
+		buf_printf(&a->line, a->dry ? " would be %s; nothing was done." : " %s.",
+			   act->done);
+	} else {
+		buf_add_str(&a->line, STR("."));
+	}
+	answer_line(a);
+}
+
+/* ---- messages with their recipients that wait: a hold is of all of them */
+
+static uint32_t open_recipients(struct message *m, uint32_t *ret)
+{
+	uint32_t n = 0;
+
+	message_lock(m);
+	for (uint32_t i = 0; i < m->recipients_n; i++)
+		if (m->recipients[i].state == RECIPIENT_QUEUED)
+			ret[n++] = i;
+	message_unlock(m);
+	return n;
+}
+
+static void dry_run(struct answer *a, struct selection *s, struct act *act) SUSPENDS
+{
+	for (size_t i = 0; i < s->n && !a->dead; i++) {
+		uint32_t *open = mem_calloc(s->at[i]->recipients_n, sizeof(*open));
+		uint32_t n = open_recipients(s->at[i], open);
+
+		if (n)
+			act_say_dry(a, act, s->at[i], open, n);
+		mem_free(open);
+	}
+}
+
+static void count(struct act *act, const struct message *m)
+{
+	act->messages++;
+	act->recipients += atomic_load(&m->open_n);
+}
+
+static void retry_all(struct answer *a, struct selection *s, struct act *act) SUSPENDS
+{
+	for (size_t i = 0; i < s->n && !task_is_cancelled(); i++) {
+		unsigned jobs = schedule_command(a->links->schedule, QUEUE_RETRY, s->at[i]);
+
+		if (jobs)
+			count(act, s->at[i]);
+		act_say(a, s->at[i],
+			jobs ? "is tried again now" : "is held or being tried already");
+	}
+}
+
+void queue_retry(struct answer *a, struct words *w)
+{
+	struct act act = { .verb = "retry", .done = "tried again" };
+	struct selection s;
+
+	if (!selection_make(&s, a, w, SELECT_NAMED, NULL))
+		return;
+	if (a->dry)
+		dry_run(a, &s, &act);
+	else
+		retry_all(a, &s, &act);
+	act_end(a, &act);
 	selection_free(&s);
 }
 
 /* ---- hold and release */
+
 static void record_flags(struct batch *b, struct message *m, bool hold)
 {
 	uint8_t flags, crashes;
@@ -67,119 +177,65 @@ static void record_flags(struct batch *b, struct message *m, bool hold)
 		batch_flags(b, m, flags & (uint8_t)~(MESSAGE_HELD | MESSAGE_RESTORED), 0);
 }
 
-static void carry_out(struct answer *a, struct message *m, bool hold) SUSPENDS
+static void carry_out(struct answer *a, struct act *act, struct message *m, bool hold) SUSPENDS
 {
+	uint32_t n = atomic_load(&m->open_n);
+	char text[64];
+
 	schedule_command(a->links->schedule, hold ? QUEUE_HOLD : QUEUE_RELEASE, m);
 	log_begin(hold ? LOG_HELD : LOG_RELEASED);
 	log_id("id", &m->id);
 	log_cstr("why", "operator");
 	log_end();
-	say(a, m, hold ? "held" : "released");
+	count(act, m);
+	if (n > 1)
+		snprintf(text, sizeof(text), "%s, with all its %u recipients", act->done, n);
+	else
+		str_copy(text, sizeof(text), str_of(act->done));
+	act_say(a, m, text);
 }
 
-static void hold_or_release(struct answer *a, struct str words, bool hold) SUSPENDS
+static void carry_out_all(struct answer *a, struct selection *s, struct act *act, bool hold)
+	SUSPENDS
 {
-	struct selection s = { 0 };
-
-	selection_words(&s, a, words);
-	for (size_t from = 0, to; from < s.n; from = to) {
+	for (size_t from = 0, to; from < s->n && !task_is_cancelled(); from = to) {
 		struct batch *b = batch_new(a->links->spool);
 		int r;
 
-		to = s.n - from > BATCH_MESSAGES ? from + BATCH_MESSAGES : s.n;
+		to = s->n - from > BATCH_MESSAGES ? from + BATCH_MESSAGES : s->n;
 		for (size_t i = from; i < to; i++)
-			record_flags(b, s.at[i], hold);
+			record_flags(b, s->at[i], hold);
 		r = spool_commit(a->links->spool, b);
 		for (size_t i = from; i < to; i++) {
 			if (r < 0)
-				say_failed(a, s.at[i], r);
+				act_say_failed(a, s->at[i], r);
 			else
-				carry_out(a, s.at[i], hold);
+				carry_out(a, act, s->at[i], hold);
 		}
 	}
-	json_done(a);
-	selection_free(&s);
 }
 
-void queue_hold(struct answer *a, struct str words)
+static void hold_or_release(struct answer *a, struct words *w, bool hold) SUSPENDS
 {
-	hold_or_release(a, words, true);
-}
+	struct act act = { .verb = hold ? "hold" : "release", .done = hold ? "held" : "released" };
+	struct selection s;
 
-void queue_release(struct answer *a, struct str words)
-{
-	hold_or_release(a, words, false);
-}
-
-/* ---- delete */
-
-static int record_deleted(struct answer *a, struct message *m, const struct outcome *out,
-			  unsigned n) SUSPENDS
-{
-	int r = 0;
-
-	for (int i = 0; i < COMMIT_TRIES; i++) {
-		struct batch *b = batch_new(a->links->spool);
-
-		batch_outcomes(b, m, out, n);
-		r = spool_commit(a->links->spool, b);
-		if (r == 0 || task_sleep_until(in_seconds(1)) < 0)
-			break;
-	}
-	return r;
-}
-
-static void log_deleted(const struct message *m, const struct outcome *out, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		log_begin(LOG_DELETED);
-		log_id("id", &m->id);
-		log_str("to", recipient_address(m, out[i].recipient));
-		log_end();
-	}
-	if (atomic_load(&m->open_n))
+	if (!selection_make(&s, a, w, SELECT_NAMED, NULL))
 		return;
-	log_begin(LOG_DONE);
-	log_id("id", &m->id);
-	log_end();
-}
-
-static void delete_one(struct answer *a, struct message *m) SUSPENDS
-{
-	const struct reply reply = REPLY(550, 5, 7, 1, "deleted by an operator");
-	struct outcome *out = mem_calloc(m->recipients_n, sizeof(*out));
-	uint32_t *indices = mem_calloc(m->recipients_n, sizeof(*indices));
-	unsigned n, busy = 0;
-	char text[100];
-	int r;
-
-	schedule_remove(a->links->schedule, m, &busy);
-	n = schedule_jobless(a->links->schedule, m, indices);
-	for (unsigned i = 0; i < n; i++)
-		out[i] = (struct outcome){ .recipient = indices[i], .state = RECIPIENT_DELETED,
-			.reply = reply };
-	r = n ? record_deleted(a, m, out, n) : 0;
-	if (r < 0) {	/* they keep their place in the queue (D9) */
-		schedule_add_recipients(a->links->schedule, m, indices, n);
-		say_failed(a, m, r);
-	} else {
-		log_deleted(m, out, n);
-		snprintf(text, sizeof(text), busy ?
-			 "%u recipient%s deleted; others are being delivered right now" :
-			 "deleted, %u recipient%s", n, n == 1 ? "" : "s");
-		say(a, m, text);
-	}
-	mem_free(indices);
-	mem_free(out);
-}
-
-void queue_delete(struct answer *a, struct str words)
-{
-	struct selection s = { 0 };
-
-	selection_words(&s, a, words);
-	for (size_t i = 0; i < s.n && !task_is_cancelled(); i++)
-		delete_one(a, s.at[i]);
-	json_done(a);
+	if (a->dry)
+		dry_run(a, &s, &act);
+	else
+		carry_out_all(a, &s, &act, hold);
+	act_end(a, &act);
 	selection_free(&s);
+}
+
+void queue_hold(struct answer *a, struct words *w)
+{
+	hold_or_release(a, w, true);
+}
+
+void queue_release(struct answer *a, struct words *w)
+{
+	hold_or_release(a, w, false);
 }

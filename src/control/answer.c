@@ -6,6 +6,7 @@
 #include "mail/trace.h"
 #include "report/escape.h"
 
+#define PIECE_OCTETS (32 * 1024)
 #define SEND_SECONDS 60		/* a client that takes nothing for so long is dropped */
 
 static void send_line(struct answer *a, const char *tag) SUSPENDS
@@ -29,6 +30,11 @@ void answer_error(struct answer *a)
 {
 	a->code = 1;
 	send_line(a, "!");
+}
+
+void answer_frame(struct answer *a)
+{
+	send_line(a, "~");
 }
 
 static void add_escaped(struct answer *a, struct str value, char *(*escape)(char *to, struct str s))
@@ -77,6 +83,12 @@ void answer_size(struct answer *a, uint64_t octets)
 		buf_printf(&a->line, "%u%c", (unsigned)(tenths / 10), units[unit]);
 }
 
+void answer_count(struct answer *a, uint64_t n, const char *word)
+{
+	buf_add_u64(&a->line, n);
+	buf_printf(&a->line, " %s%s", word, n == 1 ? "" : "s");
+}
+
 void json_begin(struct answer *a)
 {
 	buf_add_byte(&a->line, '{');
@@ -102,6 +114,12 @@ void json_int(struct answer *a, const char *key, int64_t value)
 	buf_printf(&a->line, "%lld", (long long)value);
 }
 
+void json_real(struct answer *a, const char *key, double value)
+{
+	json_key(a, key);
+	buf_printf(&a->line, "%.2f", value);
+}
+
 void json_time(struct answer *a, const char *key, int64_t ms)
 {
 	struct buf b = BUF_INIT(64);
@@ -116,6 +134,25 @@ void json_end(struct answer *a)
 {
 	buf_add_byte(&a->line, '}');
 	a->fields = 1;	/* of the object around it, where there is one */
+}
+
+void json_array(struct answer *a, const char *key)
+{
+	json_key(a, key);
+	buf_add_byte(&a->line, '[');
+}
+
+/* JSON may be broken into lines between elements, so that no array is too long for the buffer. */
+void json_next(struct answer *a)
+{
+	if (a->line.n > PIECE_OCTETS)
+		answer_line(a);
+	buf_add_byte(&a->line, ',');
+}
+
+void json_element(struct answer *a, struct str value)
+{
+	add_escaped(a, value, escape_json);
 }
 
 void object_line(struct answer *a)

@@ -2,11 +2,12 @@
  * answer - what one request of the control socket is answered with: lines for people or programs,
  * then an exit code.
  *
- * Protocol. Request, one line: "COMMAND FORMAT WORD...\r\n"; FORMAT is text or json; at most
+ * Protocol. Request, one line: "COMMAND FORMAT WORD...\r\n"; FORMAT is text or json, with "-dry"
+ * behind it if the command is only to tell what it would do; words are encoded (query.h); at most
  * CONTROL_LINE_MAX octets. Answer, lines ended by CRLF, the first octet says what they are: ' '
  * for standard output, '!' for standard error, '=' the exit code, which is the last line. Then
- * the connection is closed. No line holds control bytes: what peers chose is escaped before it
- * gets here.
+ * the connection is closed. ('~' ends a frame of top.) No line holds control bytes: what peers
+ * chose is escaped before it gets here.
  */
 #ifndef CONTROL_ANSWER_H
 #define CONTROL_ANSWER_H
@@ -23,8 +24,10 @@ struct answer {
 	struct stream *stream;
 	struct buf line;	/* being built */
 	bool json;
+	bool dry;		/* act on nothing */
 	bool dead;		/* the client is gone: nothing is written any more */
 	int code;
+	bool *taking;		/* of the server: see act_recipients.c */
 	unsigned fields;	/* of the JSON object being built */
 	unsigned objects;	/* sent so far: the answer is an array of them */
 };
@@ -32,6 +35,9 @@ struct answer {
 /* Send .line (to standard output, or as an error), and clear it. */
 void answer_line(struct answer *a) SUSPENDS;
 void answer_error(struct answer *a) SUSPENDS;	/* the code becomes 1 */
+
+/* The end of a frame (top.c): the client sends a line for the next, or goes away. */
+void answer_frame(struct answer *a) SUSPENDS;
 
 /* Pieces of .line. */
 void answer_value(struct answer *a, struct str value);	/* as in the log: bare, or quoted */
@@ -47,31 +53,55 @@ void json_begin(struct answer *a);
 void json_key(struct answer *a, const char *key);	/* then the value by hand */
 void json_str(struct answer *a, const char *key, struct str value);
 void json_int(struct answer *a, const char *key, int64_t value);
+void json_real(struct answer *a, const char *key, double value);
 void json_time(struct answer *a, const char *key, int64_t ms);	/* 0 is left out */
 void json_end(struct answer *a);
+/* An array of strings or objects within: key, then between two elements json_next, then "]". */
+void json_array(struct answer *a, const char *key);
+void json_next(struct answer *a) SUSPENDS;
+void json_element(struct answer *a, struct str value);	/* a string in an array */
 void object_line(struct answer *a) SUSPENDS;
 void json_done(struct answer *a) SUSPENDS;	/* nothing in text */
 
-/* queue.c, act.c, reload.c, pin.c: the commands. words: behind the format. */
-void queue_list(struct answer *a, struct str words) SUSPENDS;
-void queue_status(struct answer *a, struct str words) SUSPENDS;
-void queue_show(struct answer *a, struct str words) SUSPENDS;
-void queue_retry(struct answer *a, struct str words) SUSPENDS;
-void queue_hold(struct answer *a, struct str words) SUSPENDS;
-void queue_release(struct answer *a, struct str words) SUSPENDS;
-void queue_delete(struct answer *a, struct str words) SUSPENDS;
-void relay_reload(struct answer *a, struct str words) SUSPENDS;
-void relay_pin(struct answer *a, struct str words) SUSPENDS;
-
-/* select.c: the messages that a request names, counted. */
-struct selection {
-	struct message **at;	/* owned */
-	size_t n, size;
+/* The words of a request behind the format, decoded. */
+struct words {
+	struct str *at;
+	unsigned n;
+	unsigned from;		/* those before it were used */
 };
 
-void selection_all(struct selection *s, struct spool *spool);	/* in order of arrival */
-/* "all", or ids; what is unknown is answered with an error line each. */
-void selection_words(struct selection *s, struct answer *a, struct str words) SUSPENDS;
-void selection_free(struct selection *s);
+/* The next word, or the empty one. */
+static inline struct str words_next(struct words *w)
+{
+	return w->from < w->n ? w->at[w->from++] : STR_NONE;
+}
+
+/* "3 messages", "1 recipient" */
+void answer_count(struct answer *a, uint64_t n, const char *word);
+
+/* One suspension into .line: for its list and for the status. */
+void suspension_add(struct answer *a, const struct suspension *x);
+
+/* list.c, status.c, show.c, count.c */
+void queue_list(struct answer *a, struct words *w) SUSPENDS;
+void queue_status(struct answer *a, struct words *w) SUSPENDS;
+void queue_show(struct answer *a, struct words *w) SUSPENDS;
+void queue_count(struct answer *a, struct words *w) SUSPENDS;
+/* act.c: of messages */
+void queue_retry(struct answer *a, struct words *w) SUSPENDS;
+void queue_hold(struct answer *a, struct words *w) SUSPENDS;
+void queue_release(struct answer *a, struct words *w) SUSPENDS;
+/* act_recipients.c: of recipients */
+void queue_delete(struct answer *a, struct words *w) SUSPENDS;
+void queue_bounce(struct answer *a, struct words *w) SUSPENDS;
+void queue_reroute(struct answer *a, struct words *w) SUSPENDS;
+/* suspend.c, top.c, explain.c, reload.c, pin.c */
+void relay_suspend(struct answer *a, struct words *w) SUSPENDS;
+void relay_resume(struct answer *a, struct words *w) SUSPENDS;
+void relay_suspensions(struct answer *a, struct words *w) SUSPENDS;
+void relay_top(struct answer *a, struct words *w) SUSPENDS;
+void relay_explain(struct answer *a, struct words *w) SUSPENDS;
+void relay_reload(struct answer *a, struct words *w) SUSPENDS;
+void relay_pin(struct answer *a, struct words *w) SUSPENDS;
 
 #endif

@@ -1,15 +1,15 @@
 /*
- * client - relevo queue and relevo reload: ask the relay that runs on this state folder, print
- * what it says.
+ * client - asking the relay that runs on a state folder, and printing what it says.
  *
  * Plain blocking code, no loop. The state folder comes from the configuration; where that has
- * errors just now, --state names it.
+ * errors just now, --state names it. The commands are in client_queue.c, client_steer.c and
+ * client_top.c.
  */
-#include "control/control.h"
+#include "control/client.h"
 
 #include "base/mem.h"
 #include "control/answer.h"
-#include "control/arguments.h"
+#include "control/query.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -17,12 +17,6 @@
 #include <unistd.h>
 
 #define MESSAGES_MAX (1024 * 1024)
-#define IDS_PER_REQUEST 200
-
-struct client_options {
-	const char *config, *state;
-	bool json;
-};
 
 /* "state FOLDER" as it stands in a line, relative to the file's folder; NULL: another statement. */
 static char *state_of_line(const char *path, struct str line)
@@ -87,7 +81,7 @@ char *control_state(const char *config, const char *option)
 	return state;
 }
 
-static void explain_no_answer(const char *state, int error)
+void client_no_answer(const char *state, int error)
 {
 	if (error == EACCES || error == EPERM)
 		fprintf(stderr, "relevo: only root and the relay's own account may do this "
@@ -123,152 +117,81 @@ FILE *control_connect(const char *state, const char *request)
 	return f;
 }
 
-/* Prints the answer; the exit code. */
-static int copy_answer(FILE *f)
+/* A line of the answer without its end; false: there is none. */
+static bool read_line(FILE *f, char **line, size_t *size, size_t *ret_n)
+{
+	ssize_t n = getline(line, size, f);
+
+	while (n > 0 && ((*line)[n - 1] == '\n' || (*line)[n - 1] == '\r'))
+		n--;
+	if (n < 1)
+		return false;
+	*ret_n = (size_t)n;
+	return true;
+}
+
+int client_copy(FILE *f, struct buf *out)
 {
 	char *line = NULL;
-	size_t size = 0;
-	ssize_t n;
+	size_t size = 0, n;
 	uint64_t code;
+	int result = -1;
 
-	while ((n = getline(&line, &size, f)) > 0) {
-		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
-			n--;
-		if (line[0] == '=' &&
-		    str_parse_u64(str_make(line + 1, (size_t)n - 1), 255, &code)) {
-			free(line);
-			return (int)code;
-		}
-		if (n < 1 || (line[0] != ' ' && line[0] != '!'))
+	while (result < 0 && read_line(f, &line, &size, &n)) {
+		if (line[0] == '=' && str_parse_u64(str_make(line + 1, n - 1), 255, &code))
+			result = (int)code;
+		else if (line[0] == '~')
+			result = CLIENT_FRAME;
+		else if (line[0] == '!')
+			fprintf(stderr, "%.*s\n", (int)n - 1, line + 1);
+		else if (line[0] != ' ')
 			break;
-		fprintf(line[0] == '!' ? stderr : stdout, "%.*s\n", (int)n - 1, line + 1);
+		else if (!out)
+			printf("%.*s\n", (int)n - 1, line + 1);
+		else if (buf_add(out, line + 1, n - 1))
+			buf_add_byte(out, '\n');
 	}
 	free(line);
+	if (result >= 0)
+		return result;
 	fputs("relevo: the relay ended before it had answered.\n", stderr);
 	return 1;
 }
 
-static int ask(const char *state, const struct client_options *o, const char *command, int words_n,
-	       char **words)
+bool client_request(struct buf *out, const struct client_options *o, const char *command,
+		    int words_n, char **words)
+{
+	buf_printf(out, "%s %s%s", command, o->json ? "json" : "text", o->dry ? "-dry" : "");
+	for (int i = 0; i < words_n; i++) {
+		buf_add_byte(out, ' ');
+		query_word_encode(out, str_of(words[i]));
+	}
+	if (buf_ok(out) && out->n < CONTROL_LINE_MAX - 2)
+		return true;
+	fprintf(stderr, "relevo: these are too many words for one question: at most %d octets.\n",
+		CONTROL_LINE_MAX);
+	return false;
+}
+
+int client_ask(const struct client_options *o, const char *command, int words_n, char **words)
 {
 	struct buf request = BUF_INIT(CONTROL_LINE_MAX);
-	FILE *f;
-	int code;
-
-	buf_printf(&request, "%s %s", command, o->json ? "json" : "text");
-	for (int i = 0; i < words_n; i++)
-		buf_printf(&request, " %s", words[i]);
-	f = control_connect(state, buf_cstr(&request));
-	buf_done(&request);
-	if (!f) {
-		explain_no_answer(state, errno);
-		return 1;
-	}
-	code = copy_answer(f);
-	fclose(f);
-	return code;
-}
-
-/* Nothing but what ids and command words consist of may become part of a request line. */
-static bool words_are_sane(int n, char **words)
-{
-	for (int i = 0; i < n; i++) {
-		struct str s = str_of(words[i]);
-
-		if (s.n && s.n < ID_TEXT_MAX && !str_has_control(s) && str_is_ascii(s) &&
-		    str_find(s, ' ') < 0)
-			continue;
-		fprintf(stderr, "relevo queue: argument %d is not a message id.\n", i + 1);
-		return false;
-	}
-	return true;
-}
-
-static int ask_all(const struct client_options *o, const char *command, int words_n, char **words)
-{
 	char *state = control_state(o->config, o->state);
-	int worst = 0, at = 0;
+	FILE *f = NULL;
+	int code = 1;
 
-	if (!state)
-		return 1;
-	do {
-		int n = words_n - at > IDS_PER_REQUEST ? IDS_PER_REQUEST : words_n - at;
-		int code = ask(state, o, command, n, words + at);
-
-		worst = code > worst ? code : worst;
-		at += n;
-	} while (at < words_n);
+	if (state && !client_request(&request, o, command, words_n, words)) {
+		code = 2;
+	} else if (state) {
+		f = control_connect(state, buf_cstr(&request));
+		if (f)
+			code = client_copy(f, NULL);
+		else
+			client_no_answer(state, errno);
+	}
+	if (f)
+		fclose(f);
+	buf_done(&request);
 	mem_free(state);
-	return worst;
-}
-
-static const struct {
-	const char *name;
-	bool wants_ids;
-} verbs[] = {
-	{ "list", false }, { "status", false }, { "show", true }, { "retry", true },
-	{ "hold", true }, { "release", true }, { "delete", true },
-};
-
-#define VERBS_N (sizeof(verbs) / sizeof(verbs[0]))
-
-static int queue_usage(const char *word)
-{
-	const char *best = NULL;
-	unsigned distance = 3;
-
-	for (size_t i = 0; word && i < VERBS_N; i++) {
-		unsigned d = str_distance(str_of(word), str_of(verbs[i].name));
-
-		if (d < distance) {
-			distance = d;
-			best = verbs[i].name;
-		}
-	}
-	if (word)
-		fprintf(stderr, "relevo queue: \"%s\" is not understood%s%s%s.\n", word, best ?
-			"; did you mean \"" : "",
-			best ? best : "", best ? "\"?" : "");
-	fputs("relevo queue [-c FILE | --state FOLDER] [--json]\n"
-	      "    [list] | status | show ID... | retry|hold|release|delete ID...|all\n", stderr);
-	return 2;
-}
-
-int control_queue_main(int argc, char **argv)
-{
-	struct client_options o = { .config = CONFIG_PATH_DEFAULT };
-	const struct argument_row rows[] = {
-		{ "-c", &o.config, NULL }, { "--state", &o.state, NULL },
-			{ "--json", NULL, &o.json },
-	};
-
-	if (!arguments_parse("queue", &argc, argv, rows, 3))
-		return 2;
-	if (argc == 0)
-		return ask_all(&o, "list", 0, NULL);
-	for (size_t i = 0; i < VERBS_N; i++) {
-		if (strcmp(argv[0], verbs[i].name) != 0)
-			continue;
-		if (verbs[i].wants_ids != (argc > 1))
-			return queue_usage(NULL);
-		if (!words_are_sane(argc - 1, argv + 1))
-			return 2;
-		return ask_all(&o, verbs[i].name, argc - 1, argv + 1);
-	}
-	return queue_usage(argv[0]);
-}
-
-int control_reload_main(int argc, char **argv)
-{
-	struct client_options o = { .config = CONFIG_PATH_DEFAULT };
-	const struct argument_row rows[] =
-		{ { "-c", &o.config, NULL }, { "--state", &o.state, NULL } };
-
-	if (!arguments_parse("reload", &argc, argv, rows, 2))
-		return 2;
-	if (argc) {
-		fputs("relevo reload [-c FILE | --state FOLDER]\n", stderr);
-		return 2;
-	}
-	return ask_all(&o, "reload", 0, NULL);
+	return code;
 }

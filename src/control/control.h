@@ -40,6 +40,17 @@ void control_stop(struct control *c);
  */
 int control_queue_main(int argc, char **argv);		/* relevo queue ... */
 int control_reload_main(int argc, char **argv);		/* relevo reload */
+int control_suspend_main(int argc, char **argv);	/* relevo suspend ... */
+int control_resume_main(int argc, char **argv);		/* relevo resume ... */
+int control_top_main(int argc, char **argv);		/* relevo top ... */
+
+/*
+ * What the relay on that state folder says of a destination, printed; the exit code, or -1: no
+ * relay runs there, and nothing was printed; or EXPLAIN_IDLE: no mail waits for it, which was said
+ * (in JSON nothing was).
+ */
+#define EXPLAIN_IDLE 100
+int control_explain(const char *state, bool json, const char *name);
 
 /*
  * The state folder by option or configuration, even one with errors: owned by the caller; NULL: a

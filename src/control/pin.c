@@ -45,11 +45,11 @@ static bool wait_for_client(struct answer *a) SUSPENDS
 	return false;
 }
 
-void relay_pin(struct answer *a, struct str words)
+void relay_pin(struct answer *a, struct words *w)
 {
 	struct pin p = {.spool = a->links->spool};
 
-	(void)words;
+	(void)w;
 	net_offload(pin, &p);
 	for (unsigned i = 0; i < p.n; i++) {
 		buf_printf(&a->line, "segment %016llx %llu",

@@ -18,12 +18,12 @@ static int reload_offloaded(void *arg)
 	return r->result = r->links->reload(r->links->arg, &r->messages);
 }
 
-void relay_reload(struct answer *a, struct str words)
+void relay_reload(struct answer *a, struct words *w)
 {
 	struct reload r = { .links = a->links, .messages = BUF_INIT(ANSWER_LINE_MAX) };
 	struct str rest;
 
-	(void)words;
+	(void)w;
 	net_offload(reload_offloaded, &r);
 	rest = buf_str(&r.messages);
 	while (rest.n) {

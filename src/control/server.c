@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "control/on_loop.h"
+#include "control/query.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ struct control {
 	int fd;
 	struct listener listener;
 	struct task_group sessions;
+	bool taking;			/* see act_recipients.c */
 };
 
 struct control_session {
@@ -36,39 +38,79 @@ struct control_session {
 
 static const struct {
 	const char *name;
-	void (*run)(struct answer *a, struct str words) SUSPENDS;
+	void (*run)(struct answer *a, struct words *w) SUSPENDS;
 } commands[] = {
 	{ "list", queue_list },
 	{ "status", queue_status },
 	{ "show", queue_show },
+	{ "count", queue_count },
 	{ "retry", queue_retry },
 	{ "hold", queue_hold },
 	{ "release", queue_release },
 	{ "delete", queue_delete },
+	{ "bounce", queue_bounce },
+	{ "reroute", queue_reroute },
+	{ "suspend", relay_suspend },
+	{ "resume", relay_resume },
+	{ "suspensions", relay_suspensions },
+	{ "top", relay_top },
+	{ "explain", relay_explain },
 	{ "reload", relay_reload },
 	{ "pin", relay_pin },
 };
 
+#define COMMANDS_N (sizeof(commands) / sizeof(commands[0]))
+
+static void format_parse(struct answer *a, struct str word)
+{
+	a->json = str_starts(word, STR("json"));
+	a->dry = word.n > 4 && str_eq(str_from(word, 4), STR("-dry"));
+}
+
+/* line is ours: the words are decoded where they stand. False: that cannot be. */
+static bool words_read(struct words *w, struct str line)
+{
+	struct str word;
+
+	w->at = mem_calloc(QUERY_WORDS_MAX, sizeof(*w->at));
+	while ((word = str_word(&line)).n) {
+		char *p = (char *)word.p;
+
+		if (w->n == QUERY_WORDS_MAX || !query_word_decode(p, word.n, &w->at[w->n]))
+			return false;
+		w->n++;
+	}
+	return true;
+}
+
 static void request_run(struct answer *a, struct str line) SUSPENDS
 {
 	struct str name = str_word(&line), format = str_word(&line);
+	struct words w = { 0 };
+	size_t i = 0;
 
-	a->json = str_eq(format, STR("json"));
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (!str_eq(name, str_of(commands[i].name)))
-			continue;
-		commands[i].run(a, line);
-		return;
+	format_parse(a, format);
+	while (i < COMMANDS_N && !str_eq(name, str_of(commands[i].name)))
+		i++;
+	if (i == COMMANDS_N) {
+		buf_add_lit(&a->line, "the relay does not know this request: is the command of "
+				      "another version?");
+		answer_error(a);
+	} else if (!words_read(&w, line)) {
+		buf_add_lit(&a->line, "the words of the request are malformed, or too many");
+		answer_error(a);
+		a->code = 2;
+	} else {
+		commands[i].run(a, &w);
 	}
-	buf_add_lit(&a->line,
-		    "the relay does not know this request: is the command of another version?");
-	answer_error(a);
+	mem_free(w.at);
 }
 
 static void session_task(void *arg)
 {
 	struct control_session *session = arg;
-	struct answer a = { .links = &session->control->links, .line = BUF_INIT(ANSWER_LINE_MAX) };
+	struct answer a = { .links = &session->control->links, .line = BUF_INIT(ANSWER_LINE_MAX),
+			    .taking = &session->control->taking };
 	struct str line;
 	char last[16];
 	int n;

@@ -10,11 +10,13 @@
 #include "deliver/client.h"
 
 #include "base/mem.h"
+#include "deliver/own.h"
 
 #include <errno.h>
 
 #define REPLY_OCTETS_MAX (12 * 1024)	/* of one line; RFC 5321 4.5.3.1.5 says 512 */
 #define QUIT_FLUSH_MS 1000
+#define QUIT_END_MS 1000	/* of one that refused to talk to us */
 #define SMTP_PORT 25
 
 uint64_t deadline_in(uint64_t ns)
@@ -84,9 +86,7 @@ enum failure client_expect(struct client *c, unsigned class, uint64_t timeout_ns
 /* A hint of the poller may be stale: what it told of may have been read with the octets before. */
 bool client_has_input(struct client *c)
 {
-	if (stream_peek(c->stream).n)
-		return true;
-	return stream_has_input(c->stream) && stream_fill_now(c->stream) != -EAGAIN;
+	return stream_peek(c->stream).n || stream_fill_now(c->stream) != -EAGAIN;
 }
 
 bool client_may_go_on(const struct client *c)
@@ -110,10 +110,15 @@ static enum failure ask(struct client *c, const char *verb, struct str argument)
 	return f ? f : client_expect(c, 2, c->timeout_ns);
 }
 
-/* EHLO, or HELO where EHLO is unknown (RFC 5321 3.2); LMTP knows only LHLO. */
-static enum failure hello(struct client *c, const struct config *config) SUSPENDS
+static struct str our_name(const struct client_target *t)
 {
-	enum failure f = ask(c, c->protocol == ROUTE_LMTP ? "LHLO" : "EHLO", config->hostname);
+	return t->source && t->source->helo.n ? t->source->helo : t->config->hostname;
+}
+
+/* EHLO, or HELO where EHLO is unknown (RFC 5321 3.2); LMTP knows only LHLO. */
+static enum failure hello(struct client *c, struct str name) SUSPENDS
+{
+	enum failure f = ask(c, c->protocol == ROUTE_LMTP ? "LHLO" : "EHLO", name);
 	struct str rest;
 
 	if (!f) {
@@ -123,7 +128,7 @@ static enum failure hello(struct client *c, const struct config *config) SUSPEND
 	}
 	if (f != FAIL_5XX || c->protocol == ROUTE_LMTP)
 		return f;
-	f = ask(c, "HELO", config->hostname);
+	f = ask(c, "HELO", name);
 	rest = c->reader.reply.text;
 	if (!f)
 		str_copy(c->offers.name, sizeof(c->offers.name), str_word(&rest));
@@ -135,13 +140,16 @@ static enum failure hello(struct client *c, const struct config *config) SUSPEND
  * may be a filter or an LMTP server that shares our machine and its name, and so may anything be
  * that speaks LMTP.
  */
-static bool is_ourselves(const struct client *c, const struct config *config)
+static bool is_ourselves(const struct client *c, const struct client_target *t)
 {
-	return c->protocol == ROUTE_SMTP && c->endpoint.port == SMTP_PORT &&
-	       str_eq_nocase(str_of(c->offers.name), config->hostname);
+	uint16_t port = c->endpoint.port;
+
+	return c->protocol == ROUTE_SMTP &&
+	       (port == SMTP_PORT || (t->route->is_mx && port == t->route->mx_port)) &&
+	       own_has_name(t->config, str_of(c->offers.name));
 }
 
-static enum failure begin(struct client *c, const struct config *config,
+static enum failure begin(struct client *c, const struct client_target *t,
 			  enum stage *ret_stage) SUSPENDS
 {
 	enum failure f;
@@ -151,8 +159,8 @@ static enum failure begin(struct client *c, const struct config *config,
 	if (f)
 		return f;
 	*ret_stage = STAGE_HELLO;
-	f = hello(c, config);
-	if (!f && is_ourselves(c, config))
+	f = hello(c, our_name(t));
+	if (!f && is_ourselves(c, t))
 		f = FAIL_LOOP;
 	return f;
 }
@@ -178,8 +186,9 @@ static struct client *client_new(const struct client_target *t)
 	if (t->endpoint.path)
 		c->endpoint.path = c->path = mem_strdup(t->endpoint.path);
 	c->protocol = t->route->protocol;
+	c->source = t->source ? t->source->name : NULL;
 	c->timeout_ns = t->route->timeout_ns;
-	c->messages_max = t->route->messages_max ? t->route->messages_max : UINT32_MAX;
+	c->messages_max = UINT32_MAX;
 	list_init(&c->in_list);
 	reply_reader_init(&c->reader);
 	describe_host(c, t->host);
@@ -187,20 +196,51 @@ static struct client *client_new(const struct client_target *t)
 	return c;
 }
 
-static enum failure connect_to(struct client *c, const struct client_target *t,
-			       const char **ret_detail) SUSPENDS
+/* A source that has no address there, or a unix socket: the system's choice. */
+static const struct endpoint *local_end(const struct client_target *t, struct endpoint *ret)
 {
-	int r = stream_connect(NULL, &c->endpoint, deadline_in(t->route->connect_timeout_ns),
+	if (!t->source || t->endpoint.path)
+		return NULL;
+	*ret = (struct endpoint){ .ip = t->endpoint.ip.family == 6 ? t->source->ipv6
+								   : t->source->ipv4 };
+	return ret->ip.family ? ret : NULL;
+}
+
+static enum failure failure_of_connect(struct client *c, int error, bool has_source)
+{
+	c->broken = true;
+	switch (error) {
+	case -ECONNREFUSED:
+		return FAIL_REFUSED;
+	case -EADDRNOTAVAIL:
+		return has_source ? FAIL_NO_SOURCE : FAIL_NO_NETWORK;
+	case -ENETUNREACH:
+	case -EAFNOSUPPORT:
+		return FAIL_NO_NETWORK;
+	case -ECANCELED:
+	case -ETIMEDOUT:
+		return client_failed(c, error);
+	default:
+		return FAIL_LOST;
+	}
+}
+
+static enum failure connect_to(struct client *c, const struct client_target *t,
+			       struct str *ret_detail) SUSPENDS
+{
+	struct endpoint source;
+	const struct endpoint *local = local_end(t, &source);
+	int r = stream_connect(local, &c->endpoint, deadline_in(t->route->connect_timeout_ns),
 			       &c->stream);
 
 	if (r < 0) {
-		c->broken = true;
-		if (r == -ECONNREFUSED)
-			return FAIL_REFUSED;
-		if (r == -ECANCELED || r == -ETIMEDOUT)
-			return client_failed(c, r);
-		*ret_detail = strerror(-r);
-		return FAIL_LOST;
+		enum failure f = failure_of_connect(c, r, local);
+
+		if (f == FAIL_LOST)
+			*ret_detail = str_of(strerror(-r));
+		else if (f == FAIL_NO_SOURCE)
+			*ret_detail = name_str(c->source);
+		return f;
 	}
 	c->transcript = transcript_start(t->config, &c->endpoint.ip, t->domain, c->session);
 	if (c->transcript)
@@ -212,19 +252,22 @@ struct client *client_open(const struct client_target *t, struct arena *words, s
 {
 	struct client *c = client_new(t);
 	enum stage stage = STAGE_CONNECT;
-	const char *detail = NULL;
+	struct str detail = STR_NONE;
 	enum failure f = connect_to(c, t, &detail);
 
 	if (!f)
-		f = begin(c, t->config, &stage);
+		f = begin(c, t, &stage);
 	if (!f)
 		return c;
 	*ret = (struct problem){ .error = NULL };
 	if (f != FAIL_CANCELLED)
 		problem_set(ret, words, stage, f, failure_is_reply(f) ? &c->reader.reply : NULL,
-			    str_of(c->host), str_of(detail));
-	if (!c->broken)
+			    str_of(c->host), detail);
+	/* another may be opened in its place: it should be gone when it no longer counts */
+	if (!c->broken) {
 		client_say_quit(c);
+		client_await_end(c, in_ms(QUIT_END_MS));
+	}
 	client_free(c);
 	return NULL;
 }
@@ -240,8 +283,11 @@ void client_say_quit(struct client *c)
 
 void client_await_end(struct client *c, uint64_t deadline)
 {
-	if (!c->broken)
-		read_reply(c, deadline);
+	if (c->broken || read_reply(c, deadline))
+		return;
+	do
+		stream_consume(c->stream, stream_peek(c->stream).n);
+	while (stream_fill(c->stream, deadline) > 0);
 }
 
 void client_free(struct client *c)
@@ -249,6 +295,10 @@ void client_free(struct client *c)
 	if (!c)
 		return;
 	stream_free(c->stream);
+	if (c->way) {
+		way_disconnect(c->way);
+		way_unref(c->way);
+	}
 	transcript_free(c->transcript);
 	reply_reader_done(&c->reader);
 	mem_free(c->path);

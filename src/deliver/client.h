@@ -10,6 +10,7 @@
 #include "deliver/errors.h"
 #include "net/stream.h"
 #include "report/log.h"
+#include "schedule/limits.h"
 #include "smtp/ehlo.h"
 
 struct client {
@@ -20,6 +21,8 @@ struct client {
 	struct endpoint endpoint;
 	char *path;			/* owned; endpoint.path, or NULL */
 	enum route_protocol protocol;
+	const struct name *source;	/* from where; NULL: the system's choice */
+	struct way *way;		/* counted; where it counts as a connection, or NULL */
 	struct transcript *transcript;	/* owned; NULL: none */
 	struct reply_reader reader;
 	struct offers offers;
@@ -37,6 +40,7 @@ struct client {
 struct client_target {
 	const struct config *config;
 	const struct route *route;
+	const struct source *source;	/* NULL: the system's choice */
 	struct endpoint endpoint;
 	struct str host;		/* its name as the route has it */
 	struct str domain;		/* next hop, for transcripts */
@@ -48,7 +52,8 @@ struct client_target {
  */
 struct client *client_open(const struct client_target *t, struct arena *words,
 			   struct problem *ret) SUSPENDS;
-void client_free(struct client *c);	/* closes at once; NULL is fine */
+/* Closes at once, and no longer counts as a connection; NULL is fine. */
+void client_free(struct client *c);
 
 /*
  * Octets of commands; then client_flush. FAIL_NONE, FAIL_LOST, FAIL_TIMEOUT or FAIL_CANCELLED
@@ -71,7 +76,10 @@ enum failure client_failed(struct client *c, ssize_t error);
 bool client_has_input(struct client *c);
 bool client_may_go_on(const struct client *c);	/* another transaction is allowed on it */
 
-/* Say QUIT; client_await_end reads until the answer came or the deadline did. */
+/*
+ * Say QUIT; client_await_end reads until the other side has closed or the deadline came: only then
+ * it certainly counts one connection less.
+ */
 void client_say_quit(struct client *c) SUSPENDS;
 void client_await_end(struct client *c, uint64_t deadline) SUSPENDS;
 

@@ -1,9 +1,9 @@
 /*
  * deliver - the service: starts slots where schedule/ wants them, and ends them. See deliver.h.
  *
- * A slot is one task: it asks the destination's home for a job, attempts it (attempt.c), reports
- * and asks again, until there is none. Its connection stays with it from job to job and goes to the
- * core's pool when it ends.
+ * A slot is one task: it finds out whose the destination's exchangers are, asks the destination's
+ * home for a job, attempts it (attempt.c), reports and asks again, until there is none. Its
+ * connection stays with it from job to job and goes to the core's pool when it ends.
  */
 #include "deliver/service.h"
 
@@ -25,7 +25,7 @@ struct deliver *deliver_new(struct net *n, struct spool *s, struct bounce *b)
 	d->spool = s;
 	d->bounce = b;
 	d->dot_timeout_ns = DOT_TIMEOUT_NS;
-	d->hosts = hosts_new(n);
+	d->dns = dns_new(n);
 	d->health = health_new();
 	d->cores = mem_calloc(d->cores_n, sizeof(*d->cores));
 	for (unsigned i = 0; i < d->cores_n; i++) {
@@ -37,21 +37,49 @@ struct deliver *deliver_new(struct net *n, struct spool *s, struct bounce *b)
 	return d;
 }
 
+/* ---- connections that others wait for */
+
+static void on_reclaim(struct post *p)
+{
+	struct core *core = CONTAINER_OF(p, struct core, reclaim);
+
+	atomic_store(&core->reclaim_posted, false);
+	pool_reclaim(&core->pool);
+}
+
+/* Any thread, under the limits' lock. */
+static void reclaim(void *arg)
+{
+	struct deliver *d = arg;
+
+	for (unsigned i = 0; i < d->cores_n; i++)
+		if (!atomic_exchange(&d->cores[i].reclaim_posted, true))
+			loop_post(d->cores[i].loop, &d->cores[i].reclaim, on_reclaim);
+}
+
 void deliver_set_schedule(struct deliver *d, struct schedule *q)
 {
 	d->schedule = q;
+	limits_set_reclaim(schedule_limits(q), reclaim, d);
 }
 
 void deliver_free(struct deliver *d)
 {
 	if (!d)
 		return;
-	for (unsigned i = 0; i < d->cores_n; i++)
+	for (unsigned i = 0; i < d->cores_n; i++) {
 		pool_done(&d->cores[i].pool);
+		own_done(&d->cores[i].own);
+	}
 	mem_free(d->cores);
 	health_free(d->health);
-	hosts_free(d->hosts);
+	dns_free(d->dns);
 	mem_free(d);
+}
+
+struct dns *deliver_dns(struct deliver *d)
+{
+	return d->dns;
 }
 
 /* ---- slots */
@@ -60,10 +88,12 @@ static void slot_run(void *arg)
 {
 	struct delivery *v = arg;
 
+	attempt_find_provider(v);
 	schedule_turn(v->deliver->schedule, &v->slot);
 	while (v->slot.job) {
 		attempt(v, v->slot.job);
 		v->slot.finished = v->slot.job;
+		attempt_find_provider(v);
 		schedule_turn(v->deliver->schedule, &v->slot);
 	}
 	attempt_release(v);
@@ -120,7 +150,7 @@ static void core_stop_run(void *arg)
 		task_group_wait(&s->core->slots, NEVER);
 	}
 	pool_close(&s->core->pool);
-	hosts_wait(stop->deliver->hosts);
+	dns_wait(stop->deliver->dns);
 	mem_free(s);
 	atomic_fetch_sub(&stop->left, 1);
 }
@@ -156,8 +186,10 @@ void deliver_stop(struct deliver *d, uint64_t grace_ns)
 	struct actor *actor = w->actor_start(w, "deliver-stop", stop_step, &stop);
 
 	/* Or each slot would take one job after the other, and be cut in the middle of the last. */
-	if (d->schedule)
+	if (d->schedule) {
 		schedule_stop(d->schedule);
+		limits_set_reclaim(schedule_limits(d->schedule), NULL, NULL);
+	}
 	for (unsigned i = 0; i < d->cores_n; i++) {
 		struct core_stop *s = mem_zalloc(sizeof(*s));
 
@@ -166,35 +198,4 @@ void deliver_stop(struct deliver *d, uint64_t grace_ns)
 		loop_post(s->core->loop, &s->post, on_stop);
 	}
 	w->actor_join(w, actor);
-}
-
-/* ---- for explain and queries */
-
-static void describe_host(struct buf *out, struct deliver *d, const struct route_host *h)
-{
-	static const char *const words[] = {
-		[HOST_WORKS] = "", [HOST_PROBE] = ", to be probed", [HOST_RESTS] = ", resting",
-	};
-	uint64_t until = 0;
-	enum host_state state = HOST_WORKS;
-
-	if (d)
-		state = health_state(d->health, h,
-				     loop_self() ? loop_now()
-						 : net_world(d->net)->now(net_world(d->net)),
-				     &until);
-	buf_add_str(out, h->name);
-	if (!h->endpoint.path)
-		buf_printf(out, " port %u", h->port);
-	if (h->weight > 1)
-		buf_printf(out, ", weight %u", h->weight);
-	buf_printf(out, "%s%s\n", h->backup ? ", backup" : "", words[state]);
-}
-
-void deliver_describe_route(struct buf *out, struct deliver *d, const struct route *r)
-{
-	for (int backup = 0; backup < 2; backup++)
-		for (unsigned i = 0; i < r->hosts_n; i++)
-			if (r->hosts[i].backup == backup)
-				describe_host(out, d, &r->hosts[i]);
 }

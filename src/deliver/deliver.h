@@ -21,10 +21,23 @@ bool deliver_slot_start(void *deliver, struct destination *d);	/* upcalls.slot_s
 void deliver_stop(struct deliver *d, uint64_t grace_ns);
 void deliver_free(struct deliver *d);
 
+/* The DNS as slots ask it: to be told of a resolver that was configured anew (dns_forget). */
+struct dns *deliver_dns(struct deliver *d);
+
+/* ---- for explain and queries */
 /*
- * Drop-in answers for queries: which hosts a route would use now, in order, with their health; for
- * explain.
+ * Which hosts a route names, in order, with their health (d NULL: without). Routes by MX have none:
+ * deliver_describe_hosts.
  */
 void deliver_describe_route(struct buf *out, struct deliver *d, const struct route *r);
+/*
+ * Where mail by that route to that domain (of MX routes; else ignored) would go now, a line for
+ * each host in the order of preference: its addresses, which families its source (NULL: the
+ * system's choice) can use, its health, and what is left out because it is this relay; or why there
+ * is nothing to try. In a task of a loop.
+ */
+void deliver_describe_hosts(struct buf *out, struct deliver *d, const struct config *c,
+			    const struct route *r, struct str domain,
+			    const struct source *source) SUSPENDS;
 
 #endif

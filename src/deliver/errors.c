@@ -4,6 +4,8 @@
  * A row for each (stage, failure): whom it concerns, whether it lasts, whether the connection can
  * be used on, and the words and status code if the other side gave none (RFC 3463). The principles:
  *
+ *  - What the DNS says for certain about a recipient's domain is a verdict (it does not exist, it
+ *    takes no mail, it is served by us alone); what it cannot say never is.
  *  - Before EHLO was answered it is about the host: no message is judged by it, the next host is
  *    tried, and when none is left the destination rests. That includes 5xx greetings: the host
  *    refuses us, not this message (RFC 5321 3.1, 4.2.4.2).
@@ -18,6 +20,8 @@
  */
 #include "deliver/errors.h"
 
+#include "net/loop.h"
+
 #include <assert.h>
 
 #define T(stage, failure, scope, closes, s, d, text) \
@@ -29,10 +33,34 @@
 
 static const struct error table[] = {
 	T(ROUTE, NO_ROUTE, HOST, KEEPS, 3, 5, "the route is not in the configuration"),
-	T(LOOKUP, NO_NAME, HOST, KEEPS, 4, 4, "the host's name has no address"),
-	T(LOOKUP, NO_ANSWER, HOST, KEEPS, 4, 3, "the host's name could not be looked up"),
+	P(MX, NO_NAME, MESSAGE, KEEPS, 1, 2, "the domain does not exist"),
+	P(MX, BAD_NAME, MESSAGE, KEEPS, 1, 2, "the domain's name cannot stand in the DNS"),
+	P(MX, NULL_MX, MESSAGE, KEEPS, 1, 10, "the domain takes no mail"),
+	P(MX, NO_DATA, MESSAGE, KEEPS, 4, 4,
+	  "the domain has neither mail exchangers nor an address"),
+	P(MX, LOOP, MESSAGE, KEEPS, 4, 6,
+	  "mail loops back to myself: I am the best mail exchanger of the domain"),
+	T(MX, NO_ANSWER, HOST, KEEPS, 4, 3,
+	  "the domain's mail exchangers could not be looked up: the DNS servers failed"),
+	T(MX, TIMEOUT, HOST, KEEPS, 4, 3,
+	  "the domain's mail exchangers could not be looked up: no answer in time"),
+	T(MX, BOGUS, HOST, KEEPS, 7, 5,
+	  "the domain's mail exchangers could not be looked up: DNSSEC validation failed"),
+	T(LOOKUP, NO_NAME, HOST, KEEPS, 4, 4, "the host's name does not exist"),
+	T(LOOKUP, NO_DATA, HOST, KEEPS, 4, 4, "the host's name has no address"),
+	T(LOOKUP, BAD_NAME, HOST, KEEPS, 4, 4, "the host's name cannot stand in the DNS"),
+	T(LOOKUP, NO_FAMILY, HOST, KEEPS, 4, 4,
+	  "the host has no address of a family that the route and its source use"),
+	T(LOOKUP, NO_ANSWER, HOST, KEEPS, 4, 3,
+	  "the host's name could not be looked up: the DNS servers failed"),
+	T(LOOKUP, TIMEOUT, HOST, KEEPS, 4, 3,
+	  "the host's name could not be looked up: no answer in time"),
+	T(LOOKUP, BOGUS, HOST, KEEPS, 7, 5,
+	  "the host's name could not be looked up: DNSSEC validation failed"),
 	T(CONNECT, REFUSED, HOST, KEEPS, 4, 1, "connection refused"),
 	T(CONNECT, TIMEOUT, HOST, KEEPS, 4, 1, "connection timed out"),
+	T(CONNECT, NO_NETWORK, HOST, KEEPS, 4, 4, "there is no way to the host's network"),
+	T(CONNECT, NO_SOURCE, HOST, KEEPS, 3, 5, "the source's address cannot be used"),
 	T(CONNECT, LOST, HOST, KEEPS, 4, 1, "cannot connect"),
 
 	T(GREETING, 4XX, HOST, CLOSES, 4, 1, "refused to talk to us"),
@@ -123,12 +151,12 @@ const struct error *error_find(enum stage stage, enum failure failure)
 const char *stage_name(enum stage s)
 {
 	static const char *const names[] = {
-		[STAGE_ROUTE] = "route",     [STAGE_LOOKUP] = "lookup",
-		[STAGE_CONNECT] = "connect", [STAGE_GREETING] = "greeting",
-		[STAGE_HELLO] = "EHLO",	     [STAGE_OFFERS] = "offers",
-		[STAGE_MAIL] = "MAIL",	     [STAGE_RCPT] = "RCPT",
-		[STAGE_DATA] = "DATA",	     [STAGE_BODY] = "content",
-		[STAGE_DOT] = "final dot",
+		[STAGE_ROUTE] = "route",    [STAGE_MX] = "MX",
+		[STAGE_LOOKUP] = "lookup",  [STAGE_CONNECT] = "connect",
+		[STAGE_GREETING] = "greeting", [STAGE_HELLO] = "EHLO",
+		[STAGE_OFFERS] = "offers",  [STAGE_MAIL] = "MAIL",
+		[STAGE_RCPT] = "RCPT",	    [STAGE_DATA] = "DATA",
+		[STAGE_BODY] = "content",   [STAGE_DOT] = "final dot",
 	};
 
 	return names[s];
@@ -146,10 +174,17 @@ const char *failure_name(enum failure f)
 		[FAIL_TIMEOUT] = "time-out",
 		[FAIL_GARBAGE] = "no SMTP reply",
 		[FAIL_REFUSED] = "refused",
-		[FAIL_NO_ANSWER] = "no answer",
-		[FAIL_NO_ROUTE] = "unknown route",
+		[FAIL_NO_NETWORK] = "network unreachable",
+		[FAIL_NO_ANSWER] = "servers failed",
+		[FAIL_BOGUS] = "DNSSEC failed",
 		[FAIL_NO_NAME] = "no such name",
-		[FAIL_LOOP] = "our own name",
+		[FAIL_NO_DATA] = "no address",
+		[FAIL_BAD_NAME] = "bad name",
+		[FAIL_NULL_MX] = "null MX",
+		[FAIL_NO_ROUTE] = "unknown route",
+		[FAIL_NO_FAMILY] = "no usable address",
+		[FAIL_NO_SOURCE] = "source unusable",
+		[FAIL_LOOP] = "ourselves",
 		[FAIL_SIZE] = "too large",
 		[FAIL_EIGHTBIT] = "8-bit text",
 		[FAIL_BINARY] = "binary",
@@ -174,6 +209,18 @@ enum failure failure_of_reply(const struct reply *r, unsigned class)
 	return reply_is_permanent(r) ? FAIL_5XX : FAIL_GARBAGE;
 }
 
+enum failure failure_of_dns(enum dns_status s)
+{
+	static const enum failure failures[] = {
+		[DNS_OK] = FAIL_NONE,		  [DNS_NXDOMAIN] = FAIL_NO_NAME,
+		[DNS_NODATA] = FAIL_NO_DATA,	  [DNS_SERVFAIL] = FAIL_NO_ANSWER,
+		[DNS_TIMEOUT] = FAIL_TIMEOUT,	  [DNS_BOGUS] = FAIL_BOGUS,
+		[DNS_CANCELLED] = FAIL_CANCELLED, [DNS_INVALID] = FAIL_BAD_NAME,
+	};
+
+	return failures[s];
+}
+
 bool failure_is_reply(enum failure f)
 {
 	return f == FAIL_4XX || f == FAIL_421 || f == FAIL_5XX || f == FAIL_TOO_MANY;
@@ -184,7 +231,10 @@ void problem_set(struct problem *p, struct arena *a, enum stage stage, enum fail
 {
 	const struct error *e = error_find(stage, failure);
 
-	*p = (struct problem){ .error = e, .host = arena_str(a, host) };
+	*p = (struct problem){ .error = e,
+			       .scope = e->scope,
+			       .lasting = e->lasting,
+			       .host = arena_str(a, host) };
 	if (said) {
 		p->reply = *said;
 		p->reply.text = arena_str(a, said->text);
@@ -200,8 +250,9 @@ void problem_outcome(const struct problem *p, uint32_t recipient, struct outcome
 {
 	*ret = (struct outcome){
 		.recipient = recipient,
-		.state = p->error->lasting == PERMANENT ? RECIPIENT_FAILED : RECIPIENT_QUEUED,
+		.state = p->lasting == PERMANENT ? RECIPIENT_FAILED : RECIPIENT_QUEUED,
 		.attempted = true,
+		.next_ms = p->wait_ns ? loop_wall_ms() + (int64_t)(p->wait_ns / MILLISECOND) : 0,
 		.reply = p->reply,
 		.host = p->host,
 	};

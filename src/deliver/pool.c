@@ -1,12 +1,14 @@
 /*
  * pool - one core's idle connections.
  *
- * A connection is found again by address, port and protocol; the one used last first, so that the
- * others may grow old. The keeper, a task that runs while there is anything to keep, looks once a
- * second which were closed by their servers or have been idle too long; it also says the QUITs that
- * slots have no time to wait for, many at once and at most QUIT_MS. Per core, not shared: a
- * connection never changes its loop. How many there can be is bounded by schedule/, which never
- * runs more than an even share of a destination's slots on one core.
+ * A connection is found again by address, port, protocol and source; the one used last first, so
+ * that the others may grow old. The keeper, a task that runs while there is anything to keep, looks
+ * once a second which were closed by their servers or have been idle too long; it also says the
+ * QUITs that slots have no time to wait for, many at once and at most QUIT_MS. Per core, not
+ * shared: a connection never changes its loop. How many there can be is bounded by schedule/, which
+ * never runs more than an even share of a destination's slots on one core. What is idle counts
+ * where it was opened (limits.h): while somebody waits there for a connection, idle ones are
+ * closed.
  */
 #include "deliver/pool.h"
 
@@ -29,9 +31,10 @@ void pool_done(struct pool *p)
 	map_done(&p->by_endpoint);
 }
 
-static uint64_t key_of(const struct endpoint *e, enum route_protocol protocol)
+static uint64_t key_of(const struct endpoint *e, enum route_protocol protocol,
+		       const struct name *source)
 {
-	return endpoint_hash(e) + protocol;
+	return endpoint_hash(e) + protocol + (source ? source->hash : 0);
 }
 
 static void take_out(struct pool *p, struct client *c)
@@ -41,23 +44,25 @@ static void take_out(struct pool *p, struct client *c)
 	p->n--;
 }
 
-static struct client *find(struct pool *p, const struct endpoint *e, enum route_protocol protocol)
+static struct client *find(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
+			   const struct name *source)
 {
-	for (struct map_node *n = map_first(&p->by_endpoint, key_of(e, protocol)); n;
+	for (struct map_node *n = map_first(&p->by_endpoint, key_of(e, protocol, source)); n;
 	     n = map_next(n)) {
 		struct client *c = CONTAINER_OF(n, struct client, in_pool);
 
-		if (c->protocol == protocol && endpoint_eq(&c->endpoint, e))
+		if (c->protocol == protocol && c->source == source && endpoint_eq(&c->endpoint, e))
 			return c;
 	}
 	return NULL;
 }
 
-struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol)
+struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
+			 const struct name *source)
 {
 	struct client *c;
 
-	while ((c = find(p, e, protocol))) {
+	while ((c = find(p, e, protocol, source))) {
 		take_out(p, c);
 		if (!client_has_input(c))
 			return c;
@@ -72,6 +77,35 @@ static void retire(struct pool *p, struct client *c)
 {
 	take_out(p, c);
 	list_push(&p->leaving, &c->in_list);
+}
+
+/* Somebody waits for a connection where this one counts. */
+static bool is_wanted(const struct client *c)
+{
+	return c->way && way_wanted(c->way);
+}
+
+static bool is_leaving(const struct pool *p, const struct way *w)
+{
+	LIST_FOR(at, &p->leaving)
+		if (LIST_ENTRY(at, struct client, in_list)->way == w)
+			return true;
+	return false;
+}
+
+/*
+ * One of each way that is wanted, the oldest; when it is gone there may be nobody any more who
+ * waits. False: there is none.
+ */
+static bool reclaim(struct pool *p)
+{
+	LIST_FOR(at, &p->idle) {
+		struct client *c = LIST_ENTRY(at, struct client, in_list);
+
+		if (is_wanted(c) && !is_leaving(p, c->way))
+			retire(p, c);
+	}
+	return !list_is_empty(&p->leaving);
 }
 
 static void look(struct pool *p)
@@ -109,8 +143,9 @@ static void keeper_run(void *arg)
 
 	do {
 		look(p);
+		p->reclaiming = p->reclaiming && reclaim(p);
 		say_farewells(p);
-		if (p->n && !p->closing && list_is_empty(&p->leaving))
+		if (p->n && !p->closing && !p->reclaiming && list_is_empty(&p->leaving))
 			task_wait(in_ms(LOOK_MS));
 	} while (p->n || !list_is_empty(&p->leaving));
 	p->keeper = NULL;
@@ -142,7 +177,7 @@ void pool_put(struct pool *p, struct client *c, uint64_t idle_ns)
 	}
 	reply_reader_done(&c->reader);
 	reply_reader_init(&c->reader);
-	if (p->closing || !idle_ns || !client_may_go_on(c)) {
+	if (p->closing || !idle_ns || !client_may_go_on(c) || is_wanted(c)) {
 		list_push(&p->leaving, &c->in_list);
 		wake_keeper(p);
 		return;
@@ -151,9 +186,16 @@ void pool_put(struct pool *p, struct client *c, uint64_t idle_ns)
 		retire(p, LIST_ENTRY(list_first(&p->idle), struct client, in_list));
 	c->idle_until = deadline_in(idle_ns);
 	list_push(&p->idle, &c->in_list);
-	map_insert(&p->by_endpoint, &c->in_pool, key_of(&c->endpoint, c->protocol));
+	map_insert(&p->by_endpoint, &c->in_pool, key_of(&c->endpoint, c->protocol, c->source));
 	p->n++;
 	if (!p->keeper || !list_is_empty(&p->leaving))
+		wake_keeper(p);
+}
+
+void pool_reclaim(struct pool *p)
+{
+	p->reclaiming = true;
+	if (p->n)
 		wake_keeper(p);
 }
 

@@ -15,17 +15,21 @@ struct pool {
 	struct task *keeper;
 	unsigned n;			/* idle */
 	bool closing;
+	bool reclaiming;		/* some wait for what idle ones take up */
 };
 
 void pool_init(struct pool *p);
 void pool_done(struct pool *p);
 /* NULL: none */
-struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol);
+struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
+			 const struct name *source);
 /*
- * Takes the client: kept until idle_ns from now, if it may be used again; else it is told QUIT, or
- * simply closed.
+ * Takes the client: kept until idle_ns from now, if it may be used again and nobody waits for a
+ * connection that it takes up; else it is told QUIT, or simply closed.
  */
 void pool_put(struct pool *p, struct client *c, uint64_t idle_ns);
+/* Some wait for connections that idle ones take up: those are told QUIT, one after the other. */
+void pool_reclaim(struct pool *p);
 /* QUIT to all and wait until they are gone. */
 void pool_close(struct pool *p) SUSPENDS;
 

@@ -1,18 +1,24 @@
 /*
- * route - in which order a route's hosts are tried.
+ * route - in which order hosts are tried, and one address of them after the other.
  *
- * Hosts that can be used come first: weighted chance without replacement among the primary ones,
- * then the same among the backups. Those that rest (health.c) are left out while there are others,
- * and all are tried when all rest. Names are looked up one by one, when their turn comes; each
- * address of a host is tried, a host has failed when all of them have.
+ * A route's own hosts: those that can be used come first, by weighted chance without replacement
+ * among the primary ones, then the same among the backups. Mail exchangers: by preference, equals
+ * in a random order (mx.c). In both cases those that rest (health.c) are left out while there are
+ * others, and all are tried when all rest. Names are looked up one by one, when their turn comes;
+ * each address of a host is tried, a host has failed when all of them have.
+ *
+ * Exchangers that are ourselves, and all of the same or a higher number, are not tried (RFC 5321
+ * 5.1). By name that is known at the start. By address it takes lookups: they are made for one
+ * preference after the other, for all of its hosts before the first is tried - or one that is our
+ * equal could get the mail, and give it back. That costs nothing where we do not listen on the
+ * exchangers' port.
  */
 #include "deliver/route.h"
 
 #include "base/mem.h"
+#include "net/loop.h"
 
-#include <errno.h>
-
-#define LOOKUP_NS (20 * SECOND)
+#define NAMES_BLOCK 256		/* octets; a few hosts, and there may be 10,000 walks */
 
 static uint32_t weight_of(const struct route_host *h)
 {
@@ -67,63 +73,249 @@ static uint64_t world_below(void *arg, uint64_t below)
 	return v % below;
 }
 
-void candidates_begin(struct candidates *c, const struct route *r, struct health *h)
+unsigned route_families(const struct route *r, const struct source *s)
 {
-	enum host_state *states = mem_calloc(r->hosts_n, sizeof(*states));
+	unsigned families = DNS_IPV4 | DNS_IPV6;
 
-	*c = (struct candidates){ .route = r, .health = h };
-	c->order = mem_calloc(r->hosts_n, sizeof(*c->order));
+	if (r->families == FAMILIES_IPV4)
+		families = DNS_IPV4;
+	else if (r->families == FAMILIES_IPV6)
+		families = DNS_IPV6;
+	if (s && !s->ipv4.family)
+		families &= ~(unsigned)DNS_IPV4;
+	if (s && !s->ipv6.family)
+		families &= ~(unsigned)DNS_IPV6;
+	return families;
+}
+
+/* ---- the order */
+
+static void begin_hosts(struct candidates *c)
+{
+	const struct route *r = c->route;
+	enum host_state *states = mem_calloc(r->hosts_n, sizeof(*states));
+	struct host *hosts = arena_zalloc(&c->arena, size_mul(r->hosts_n, sizeof(*hosts)));
+
 	for (unsigned i = 0; i < r->hosts_n; i++) {
 		uint64_t until;
 
-		states[i] = health_state(h, &r->hosts[i], loop_now(), &until);
+		hosts[i].name = r->hosts[i].name;
+		hosts[i].endpoint = r->hosts[i].endpoint;
+		hosts[i].port = r->hosts[i].port;
+		states[i] = health_state(c->means.health, &hosts[i], loop_now(), &until);
 	}
+	c->all = (struct exchangers){ hosts, r->hosts_n };
+	c->left = c->compared = r->hosts_n;
+	c->order = arena_alloc(&c->arena, size_mul(r->hosts_n, sizeof(*c->order)));
 	c->n = route_order(r, states, world_below, world_self(), c->order);
 	mem_free(states);
 }
 
+static void order_exchangers(struct candidates *c)
+{
+	c->order = arena_alloc(&c->arena, size_mul(c->left, sizeof(*c->order)));
+	c->n = 0;
+	for (unsigned i = 0; i < c->left; i++) {
+		uint64_t until;
+
+		if (health_state(c->means.health, &c->all.hosts[i], loop_now(), &until) !=
+		    HOST_RESTS)
+			c->order[c->n++] = i;
+	}
+	if (c->n)
+		return;
+	for (unsigned i = 0; i < c->left; i++)
+		c->order[c->n++] = i;
+}
+
+static enum failure begin_exchangers(struct candidates *c, struct str domain) SUSPENDS
+{
+	enum failure f =
+		mx_find(c->means.dns, domain, c->route->mx_port, &c->arena, &c->all);
+
+	if (f)
+		return f;
+	c->left = c->all.n;
+	for (unsigned i = 0; i < c->left; i++)
+		if (own_has_name(c->means.config, c->all.hosts[i].name))
+			c->left = mx_below(c->all.hosts, c->all.n, c->all.hosts[i].preference);
+	if (!c->left)
+		return FAIL_LOOP;
+	if (!own_can_have_ip(c->means.config, c->route->mx_port))
+		c->compared = c->all.n;
+	order_exchangers(c);
+	return FAIL_NONE;
+}
+
+enum failure candidates_begin(struct candidates *c, const struct route *r,
+			      const struct source *source, struct str domain)
+{
+	enum failure f = FAIL_NONE;
+
+	candidates_done(c);
+	c->arena.block_size = NAMES_BLOCK;
+	c->route = r;
+	c->families = route_families(r, source);
+	if (r->is_mx)
+		f = begin_exchangers(c, domain);
+	else
+		begin_hosts(c);
+	if (f)
+		candidates_done(c);
+	c->stage = STAGE_MX;
+	return f;
+}
+
 void candidates_done(struct candidates *c)
 {
-	mem_free(c->order);
-	*c = (struct candidates){ .route = NULL };
+	arena_done(&c->arena);
+	mem_free(c->ips);
+	*c = (struct candidates){ .means = c->means };
 }
 
-static enum failure look_up(struct candidates *c, struct hosts *names) SUSPENDS
+/* ---- ourselves */
+
+static bool leads_to_us(struct candidates *c, const struct host *h, uint64_t deadline) SUSPENDS
 {
-	const struct route_host *host = c->host;
+	const struct walk_means *m = &c->means;
+	struct dns_addresses *a;
+	bool ours = false;
 
-	c->ip_at = 0;
-	c->ips_n = 1;
-	c->ips[0] = host->endpoint.ip;
-	if (host->endpoint.ip.family || host->endpoint.path)
-		return FAIL_NONE;
-	c->ips_n = hosts_lookup(names, host->name, c->ips, HOSTS_ADDRESSES_MAX,
-				loop_now() + LOOKUP_NS);
-	if (c->ips_n == -ECANCELED)
-		return FAIL_CANCELLED;
-	if (c->ips_n > 0)
-		return FAIL_NONE;
-	return c->ips_n == -ENOENT ? FAIL_NO_NAME : FAIL_NO_ANSWER;
+	if (h->endpoint.ip.family)
+		return own_has_ip(m->own, m->config, &h->endpoint.ip, h->port);
+	a = mem_alloc(sizeof(*a));	/* too large for a stack */
+	dns_addresses(m->dns, h->name, DNS_IPV4 | DNS_IPV6, deadline, a);
+	for (unsigned i = 0; a->status == DNS_OK && i < a->n; i++)
+		ours |= own_has_ip(m->own, m->config, &a->ips[i], h->port);
+	mem_free(a);
+	return ours;
 }
 
-enum failure candidates_next(struct candidates *c, struct hosts *names, struct endpoint *ret,
-			     bool *ret_end)
+/* All exchangers up to that preference, before the first of them is tried. */
+static void compare(struct candidates *c, unsigned preference) SUSPENDS
+{
+	uint64_t deadline = loop_now() + MX_LOOKUP_NS;
+
+	while (c->compared < c->left && c->all.hosts[c->compared].preference <= preference) {
+		const struct host *h = &c->all.hosts[c->compared++];
+
+		if (leads_to_us(c, h, deadline))
+			c->left = mx_below(c->all.hosts, c->left, h->preference);
+	}
+}
+
+void candidates_is_us(struct candidates *c)
+{
+	if (!c->route->is_mx)
+		return;
+	c->left = mx_below(c->all.hosts, c->left, c->host->preference);
+	c->ip_at = c->ips_n;
+}
+
+/* ---- the walk */
+
+static bool can_use(const struct candidates *c, const struct ip *ip)
+{
+	return c->families & (ip->family == 4 ? DNS_IPV4 : DNS_IPV6);
+}
+
+static void take_one(struct candidates *c, const struct ip *ip)
+{
+	mem_free(c->ips);
+	c->ips = mem_alloc(sizeof(*c->ips));
+	c->ips[0] = *ip;
+	c->ips_n = 1;
+}
+
+/* Within a family they come shuffled and stay so. */
+static void take_all(struct candidates *c, const struct dns_addresses *a)
+{
+	int first = health_first_family(c->means.health, c->host, loop_now());
+
+	mem_free(c->ips);
+	c->ips = mem_calloc(a->n, sizeof(*c->ips));
+	c->ips_n = 0;
+	for (int pass = 0; pass < 2; pass++)
+		for (unsigned i = 0; i < a->n; i++)
+			if ((a->ips[i].family == first) == !pass && can_use(c, &a->ips[i]))
+				c->ips[c->ips_n++] = a->ips[i];
+}
+
+static enum failure ask_addresses(struct candidates *c) SUSPENDS
+{
+	struct dns_addresses *a = mem_alloc(sizeof(*a));
+	enum dns_status status;
+
+	dns_addresses(c->means.dns, c->host->name, c->families, loop_now() + MX_LOOKUP_NS, a);
+	status = a->status;
+	if (status == DNS_OK)
+		take_all(c, a);
+	mem_free(a);
+	if (c->ips_n)
+		return FAIL_NONE;
+	if (status == DNS_OK || (status == DNS_NODATA && c->families != (DNS_IPV4 | DNS_IPV6)))
+		return FAIL_NO_FAMILY;
+	return failure_of_dns(status);
+}
+
+static enum failure look_up(struct candidates *c) SUSPENDS
+{
+	const struct endpoint *e = &c->host->endpoint;
+
+	c->failed = c->ips_n = c->ip_at = 0;
+	if (e->path || (e->ip.family && can_use(c, &e->ip))) {
+		take_one(c, &e->ip);
+		return FAIL_NONE;
+	}
+	return e->ip.family || !c->families ? FAIL_NO_FAMILY : ask_addresses(c);
+}
+
+static bool next_in_order(struct candidates *c) SUSPENDS
+{
+	while (c->at < c->n) {
+		unsigned i = c->order[c->at++];
+
+		if (c->route->is_mx && i < c->left)
+			compare(c, c->all.hosts[i].preference);
+		if (i < c->left) {
+			c->host = &c->all.hosts[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * The next host that is neither us nor behind us. If all before us rest, they are tried all the
+ * same: each round without one leaves fewer.
+ */
+static bool next_host(struct candidates *c) SUSPENDS
+{
+	while (!next_in_order(c)) {
+		if (c->host || !c->left)
+			return false;
+		order_exchangers(c);
+		c->at = 0;
+	}
+	return true;
+}
+
+enum failure candidates_next(struct candidates *c, struct endpoint *ret, bool *ret_end)
 {
 	enum failure f;
 
 	*ret_end = false;
 	if (c->ip_at >= c->ips_n) {
-		if (c->at == c->n) {
+		if (!next_host(c)) {
+			c->stage = STAGE_MX;
 			*ret_end = true;
-			return FAIL_NONE;
+			return c->host ? FAIL_NONE : FAIL_LOOP;
 		}
-		c->host = &c->route->hosts[c->order[c->at++]];
-		health_begins(c->health, c->host, loop_now());
-		f = look_up(c, names);
-		if (f) {
-			c->ips_n = c->ip_at = 0;
+		c->stage = STAGE_LOOKUP;
+		health_begins(c->means.health, c->host, loop_now());
+		f = task_is_cancelled() ? FAIL_CANCELLED : look_up(c);
+		if (f)
 			return f;
-		}
 	}
 	*ret = c->host->endpoint;
 	ret->ip = c->ips[c->ip_at++];
@@ -136,8 +328,34 @@ void candidates_again(struct candidates *c)
 	c->ip_at -= c->ip_at > 0;
 }
 
-void candidates_failed(struct candidates *c, struct str said)
+/* ---- what became of it */
+
+static int current_family(const struct candidates *c)
 {
+	return c->ip_at && c->ip_at <= c->ips_n ? c->ips[c->ip_at - 1].family : 0;
+}
+
+static unsigned family_bit(int family)
+{
+	return family == 4 ? DNS_IPV4 : family == 6 ? DNS_IPV6 : 0;
+}
+
+void candidates_failed(struct candidates *c, enum failure f, struct str said)
+{
+	int family = current_family(c);
+
+	c->failed |= family_bit(family);
+	if (f == FAIL_NO_NETWORK && family)
+		health_no_network(c->means.health, family, loop_now());
 	if (c->ip_at >= c->ips_n)
-		health_failed(c->health, c->host, loop_now(), said);
+		health_failed(c->means.health, c->host, loop_now(), said);
+}
+
+void candidates_worked(struct candidates *c)
+{
+	int family = current_family(c);
+
+	health_works(c->means.health, c->host, loop_now());
+	if (c->failed & ~family_bit(family))
+		health_prefers(c->means.health, c->host, family, loop_now());
 }

@@ -1,13 +1,11 @@
 /*
- * route - in which order a route's hosts are tried, and one address of them after the other. See
- * route.c.
+ * route - in which order hosts are tried, and one address of them after the other. See route.c.
  */
 #ifndef DELIVER_ROUTE_H
 #define DELIVER_ROUTE_H
 
-#include "deliver/errors.h"
-#include "deliver/health.h"
-#include "dns/hosts.h"
+#include "deliver/mx.h"
+#include "deliver/own.h"
 
 /*
  * Pure. Writes indices into r->hosts, in the order in which they are to be tried now; returns how
@@ -16,26 +14,53 @@
 unsigned route_order(const struct route *r, const enum host_state *states,
 		     uint64_t (*random)(void *arg, uint64_t below), void *arg, unsigned *ret);
 
-/* The walk over hosts and addresses of one attempt. Zeroed: not begun. */
-struct candidates {
-	const struct route *route;	/* borrowed; NULL: not begun */
+/* What a walk needs; borrowed. */
+struct walk_means {
+	const struct config *config;
+	struct dns *dns;
 	struct health *health;
-	unsigned *order;		/* owned */
-	unsigned n, at;
-	const struct route_host *host;	/* the current one */
-	struct ip ips[HOSTS_ADDRESSES_MAX];
-	int ips_n, ip_at;
+	struct own *own;
 };
 
-void candidates_begin(struct candidates *c, const struct route *r, struct health *h);
-void candidates_done(struct candidates *c);
+/* The walk over hosts and addresses of one attempt. Zeroed: not begun. */
+struct candidates {
+	struct walk_means means;
+	const struct route *route;	/* NULL: not begun */
+	unsigned families;		/* DNS_IPV4, DNS_IPV6: that route and source can use */
+	struct arena arena;
+	struct exchangers all;		/* of a route: its own hosts */
+	unsigned *order;		/* in the arena */
+	unsigned n, at;
+	unsigned left;			/* of all: those before ourselves; routes: all */
+	unsigned compared;		/* of all: those whose addresses were compared with ours */
+	const struct host *host;	/* the current one */
+	struct ip *ips;			/* owned; its addresses, in the order of trial */
+	unsigned ips_n, ip_at;
+	unsigned failed;		/* families by which it could not be reached */
+	enum stage stage;		/* of the failure that was returned last */
+};
+
 /*
- * The next address. FAIL_NONE: *ret; a failure: c->host has no address for the moment, go on;
- * *ret_end: there are no more.
+ * Which families route and source (NULL: the system's choice) can use.
  */
-enum failure candidates_next(struct candidates *c, struct hosts *names, struct endpoint *ret,
-			     bool *ret_end) SUSPENDS;
+unsigned route_families(const struct route *r, const struct source *s);
+
+/*
+ * domain: of an MX destination, else empty. A failure: of .stage, there is nothing to try; the walk
+ * is not begun.
+ */
+enum failure candidates_begin(struct candidates *c, const struct route *r,
+			      const struct source *source, struct str domain) SUSPENDS;
+void candidates_done(struct candidates *c);	/* .means stay */
+/*
+ * The next address. FAIL_NONE: *ret. A failure of STAGE_LOOKUP: c->host has no address for the
+ * moment, go on; of STAGE_MX: there are no more, and why. *ret_end: there are no more.
+ */
+enum failure candidates_next(struct candidates *c, struct endpoint *ret, bool *ret_end) SUSPENDS;
 void candidates_again(struct candidates *c);	/* the same address once more */
-void candidates_failed(struct candidates *c, struct str said);	/* what _next gave was of no use */
+/* what _next gave was of no use; f: why it could not be reached, else FAIL_NONE */
+void candidates_failed(struct candidates *c, enum failure f, struct str said);
+void candidates_worked(struct candidates *c);
+void candidates_is_us(struct candidates *c);	/* its greeting says so */
 
 #endif

@@ -70,15 +70,37 @@ static struct problem problem_of(struct transaction *t, enum stage stage, enum f
 
 	problem_set(&p, t->words, stage, f, failure_is_reply(f) ? &t->client->reader.reply : NULL,
 		    str_of(t->client->host), STR_NONE);
+	if (failure_is_reply(f))
+		react(t->reactor, &p);
 	if (p.error->closes)
 		t->client->broken = true;
 	return p;
 }
 
+/* The reply just read refuses one recipient, by its RCPT or after the content. */
+static void judge_by_reply(struct transaction *t, unsigned i, enum stage stage, enum failure f)
+{
+	const struct error *e = error_find(stage, f);
+	struct problem p = {
+		.error = e,
+		.scope = e->scope,
+		.lasting = e->lasting,
+		.reply = keep(t, &t->client->reader.reply),
+		.host = host(t),
+	};
+
+	if (failure_is_reply(f))
+		react(t->reactor, &p);
+	if (p.scope == SCOPE_TRY)
+		t->marks[i] = MARK_SPARED;
+	else
+		judge(t, i, &p);
+}
+
 /* .problem concerns all who are not judged yet. */
 static enum transaction_end conclude(struct transaction *t)
 {
-	if (t->problem.error->scope != SCOPE_MESSAGE) {
+	if (t->problem.scope != SCOPE_MESSAGE) {
 		for (unsigned i = 0; i < t->n; i++)
 			if (t->marks[i] == MARK_TAKEN)
 				t->marks[i] = MARK_OPEN;
@@ -242,11 +264,14 @@ static void judge_rcpt(struct transaction *t, unsigned i, enum failure f)
 		return;
 	}
 	f = failure_of_rcpt(&t->client->reader.reply, f);
-	p = (struct problem){ error_find(STAGE_RCPT, f), keep(t, &t->client->reader.reply),
-			      host(t) };
+	if (f != FAIL_TOO_MANY || !t->taken) {
+		judge_by_reply(t, i, STAGE_RCPT, f);
+		return;
+	}
+	/* says nothing about the recipient: no rule is asked */
+	problem_set(&p, t->words, STAGE_RCPT, f, &t->client->reader.reply, host(t), STR_NONE);
 	judge(t, i, &p);
-	if (f == FAIL_TOO_MANY && t->taken)
-		t->marks[i] = MARK_AGAIN;
+	t->marks[i] = MARK_AGAIN;
 }
 
 /*
@@ -279,6 +304,16 @@ static enum failure take_reply(struct transaction *t, unsigned k) SUSPENDS
 }
 
 /*
+ * A used connection that dies, or is ended by 421, before it said anything to this message: its
+ * server had enough of waiting, or takes only so many messages. No failure of anybody's, and no
+ * matter for rules: if more was meant it is said again on a fresh connection.
+ */
+static bool is_stale(const struct transaction *t, enum failure f)
+{
+	return t->is_reused && t->nothing_said && (f == FAIL_LOST || f == FAIL_421);
+}
+
+/*
  * Reads the replies to commands from k on; the first failure counts, but all are read while the
  * connection is in step.
  */
@@ -292,7 +327,8 @@ static void take_replies(struct transaction *t, unsigned from, unsigned to, enum
 			continue;
 		*stage = stage_of(t, k);
 		*failure = f;
-		if (failure_is_reply(f))	/* its words are overwritten by the next reply */
+		/* its words are overwritten by the next reply */
+		if (failure_is_reply(f) && !is_stale(t, f))
 			t->problem = problem_of(t, *stage, f);
 	}
 }
@@ -347,8 +383,6 @@ static enum transaction_end final_replies(struct transaction *t) SUSPENDS
 	bool first = true;
 
 	for (unsigned i = 0; i < t->n; i++) {
-		struct problem p;
-
 		if (t->marks[i] != MARK_TAKEN)
 			continue;
 		if (first || each)
@@ -362,9 +396,7 @@ static enum transaction_end final_replies(struct transaction *t) SUSPENDS
 			judge_final(t, i);
 			continue;
 		}
-		p = (struct problem){ error_find(STAGE_DOT, f), keep(t, &t->client->reader.reply),
-				      host(t) };
-		judge(t, i, &p);
+		judge_by_reply(t, i, STAGE_DOT, f);
 		t->client->needs_reset = t->use_bdat;
 	}
 	return TRANSACTION_DONE;
@@ -380,15 +412,6 @@ static enum transaction_end send_content(struct transaction *t, struct content_r
 	if (f == FAIL_REFUSED || f == FAIL_NO_ANSWER)
 		f = FAIL_LOST;
 	return f ? fail(t, STAGE_BODY, f) : final_replies(t);
-}
-
-/*
- * A used connection that dies, or is ended by 421, before it said anything to this message: its
- * server had enough of waiting, or takes only so many messages. No failure of anybody's.
- */
-static bool is_stale(const struct transaction *t, enum failure f)
-{
-	return t->is_reused && t->nothing_said && (f == FAIL_LOST || f == FAIL_421);
 }
 
 static enum transaction_end converse(struct transaction *t, struct content_reader *r) SUSPENDS

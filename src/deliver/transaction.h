@@ -6,6 +6,7 @@
 #define DELIVER_TRANSACTION_H
 
 #include "deliver/client.h"
+#include "deliver/react.h"
 #include "spool/spool.h"
 
 #define TRANSACTION_RECIPIENTS_MAX 97	/* with RSET, MAIL and DATA a flight of 100 commands */
@@ -15,6 +16,7 @@ enum mark {		/* where a recipient stands */
 	MARK_TAKEN,	/* RCPT was accepted: it shares the content's fate */
 	/* one too many for this transaction, it has an outcome in case there is no other */
 	MARK_AGAIN,
+	MARK_SPARED,	/* refused because of the source: it stays open, without an outcome */
 	MARK_JUDGED,	/* has its outcome */
 };
 
@@ -28,6 +30,7 @@ struct transaction {
 	uint8_t *marks;			/* n, all MARK_OPEN at the start */
 	struct arena *words;		/* for the texts of outcomes */
 	struct buf *flight;		/* scratch */
+	struct reactor *reactor;	/* rules for replies */
 	uint64_t dot_timeout_ns;	/* for the replies to the content */
 	struct problem problem;		/* of TRANSACTION_NEXT */
 	/* private */
@@ -38,7 +41,8 @@ struct transaction {
 };
 
 enum transaction_end {
-	TRANSACTION_DONE,	/* every recipient has its outcome, or is MARK_AGAIN */
+	/* every recipient has its outcome, or is MARK_AGAIN or MARK_SPARED */
+	TRANSACTION_DONE,
 	TRANSACTION_NEXT,	/* those still open are for the next host; .problem says why */
 	/* the used connection takes no more messages, nothing was tried: anew on a fresh one */
 	TRANSACTION_STALE,

@@ -78,6 +78,7 @@ struct buffer {			/* a free stream buffer */
 struct loop {
 	/* What other threads write, apart from what the loop writes all the time. */
 	_Atomic(struct post *) posts;	/* newest first */
+	struct post *taken;		/* out of .posts, oldest first */
 	atomic_bool sleeps;		/* a poster must wake it */
 	char pad[64];
 

@@ -19,6 +19,7 @@
 #include <assert.h>
 
 #define ROUNDS_PER_TURN 4	/* of posts and tasks, before the sockets are looked at again */
+#define POSTS_PER_ROUND 512	/* a million may come at once, after a restart */
 #define TIMERS_PER_TURN 4096
 #define BUFFERS_KEPT 256	/* 4 MiB */
 
@@ -111,27 +112,40 @@ void loop_post(struct loop *l, struct post *p, void (*fn)(struct post *))
 		loop_wake(l);
 }
 
-static bool run_posts(struct loop *l)
+static bool posts_wait(const struct loop *l)
 {
-	struct post *newest, *oldest = NULL;
+	return l->taken || atomic_load(&l->posts);
+}
 
-	if (!atomic_load_explicit(&l->posts, memory_order_relaxed))
-		return false;
+/* When what was taken is used up: all that came meanwhile. */
+static void take_posts(struct loop *l)
+{
+	struct post *newest;
+
+	if (l->taken || !atomic_load_explicit(&l->posts, memory_order_relaxed))
+		return;
 	newest = atomic_exchange(&l->posts, NULL);
 	while (newest) {
 		struct post *p = newest;
 
 		newest = p->next;
-		p->next = oldest;
-		oldest = p;
+		p->next = l->taken;
+		l->taken = p;
 	}
-	while (oldest) {
-		struct post *p = oldest;
+}
 
-		oldest = p->next;	/* from its call on, the post is its owner's */
+static bool run_posts(struct loop *l)
+{
+	int n = 0;
+
+	take_posts(l);
+	while (l->taken && n++ < POSTS_PER_ROUND) {
+		struct post *p = l->taken;
+
+		l->taken = p->next;	/* from its call on, the post is its owner's */
 		p->fn(p);
 	}
-	return true;
+	return n;
 }
 
 /* ---- timers */
@@ -210,7 +224,7 @@ static int64_t time_left(const struct loop *l)
 {
 	uint64_t first = heap_first_key(&l->timers);
 
-	if (tasks_are_ready(l) || atomic_load(&l->posts))
+	if (tasks_are_ready(l) || posts_wait(l))
 		return 0;
 	if (first == UINT64_MAX)
 		return STEP_IDLE;
@@ -276,7 +290,7 @@ static int64_t loop_step(void *arg)
 	for (unsigned i = 0; i < l->hooks_n; i++)
 		l->hooks[i].fn(l->hooks[i].arg);
 	l->stats.turns++;
-	rest = l->stopping ? STEP_DONE : worked ? STEP_AGAIN : turn_rest(l);
+	rest = l->stopping && !l->taken ? STEP_DONE : worked ? STEP_AGAIN : turn_rest(l);
 	loop_set_self(outer);
 	return rest;
 }

@@ -95,8 +95,13 @@ static void make_room(struct stream *s)
 
 ssize_t stream_fill_now(struct stream *s)
 {
+	ssize_t r;
+
 	make_room(s);
-	return stream_take(s);
+	r = stream_take(s);
+	if (r == -EAGAIN && s->in_n == 0)
+		stream_give_back(s, &s->in);
+	return r;
 }
 
 ssize_t stream_fill(struct stream *s, uint64_t deadline)

@@ -57,6 +57,36 @@ struct disk_space {
 /* For poll_add: a listening socket, level-triggered, in several pollers (EPOLLEXCLUSIVE). */
 #define ACCEPT_TAG_SHARED 1
 
+enum dns_status {
+	DNS_OK,			/* there are records */
+	DNS_NXDOMAIN,		/* no such name */
+	DNS_NODATA,		/* the name exists, without records of this type */
+	DNS_SERVFAIL,		/* the servers cannot or will not tell, or tell nonsense */
+	DNS_TIMEOUT,
+	DNS_BOGUS,		/* DNSSEC says: forged or broken; the data is not shown */
+	DNS_CANCELLED,
+	DNS_INVALID,		/* the name cannot stand in the DNS; nothing was asked */
+};
+
+struct dns_record {
+	const unsigned char *p;	/* the data as it stands in the packet, names uncompressed */
+	uint16_t n;
+};
+
+struct dns_query {
+	const char *name;	/* ASCII (A-labels), no dot at its end; lives until done */
+	uint16_t type;		/* 1 A, 5 CNAME, 12 PTR, 15 MX, 16 TXT, 28 AAAA, 52 TLSA */
+	void (*done)(struct dns_query *q);
+	/* ---- the answer, when done is called: */
+	enum dns_status status;
+	bool secure;		/* validated by DNSSEC */
+	uint32_t ttl;		/* seconds; of negative answers too, 0 there: without a SOA */
+	char canonical[256];	/* where CNAMEs led, or empty */
+	const struct dns_record *records;	/* valid until done returns */
+	unsigned records_n;
+	void *priv;		/* the resolver's own */
+};
+
 struct world {
 	/* ---- time and chance */
 	uint64_t (*now)(struct world *);		/* ns since some start, never backwards */
@@ -127,9 +157,21 @@ struct world {
 	/* exclusive, for the life of fd; -EWOULDBLOCK if another has it */
 	int (*disk_lock)(struct world *, int fd);
 
-	/* ---- names: blocks, so only called in the pool. Returns how many addresses were found, or
-	   -ENOENT (no such name or no address), -EAGAIN (temporary failure) */
-	int (*lookup)(struct world *, const char *name, struct ip *ret_ips, int max);
+	/*
+	 * ---- names: the DNS. dns_ask: 0, and then q->done is called exactly once, from any thread
+	 * and possibly before dns_ask returns; or -errno, and it is not. dns_cancel hastens an
+	 * answer that nobody wants any more (it comes as DNS_CANCELLED); it may be called until
+	 * done was, and while done is being called on another thread. Both are set by dns/ in the
+	 * real world (unbound.h); NULL: no resolver yet.
+	 */
+	int (*dns_ask)(struct world *, struct dns_query *q);
+	void (*dns_cancel)(struct world *, struct dns_query *q);
+	void *dns;				/* whoever set them */
+	/*
+	 * The addresses of this machine's interfaces, loopback's too; returns how many there are,
+	 * which may be more than max.
+	 */
+	int (*own_ips)(struct world *, struct ip *ret, int max);
 };
 
 struct world *world_real(void);		/* the one real world; first use initialises it */

@@ -1,13 +1,13 @@
 /*
- * world_real - the real world: the kernel's clock, randomness and names; the table of all the rest.
+ * world_real - the real world: the kernel's clock, randomness and addresses; the table of the rest.
  *
  * One static table, filled at first use by whichever thread comes first. Time is CLOCK_MONOTONIC,
  * which stands still while the machine is suspended: a laptop that wakes up does not time out
- * everything.
+ * everything. dns_ask and dns_cancel stay NULL until dns/ sets them.
  */
 #include "net/world_real.h"
 
-#include <netdb.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/random.h>
@@ -57,42 +57,34 @@ static bool has_ip(const struct ip *ips, int n, const struct ip *ip)
 	return false;
 }
 
-static int collect(const struct addrinfo *list, struct ip *ret_ips, int max)
+/* A point-to-point interface's own address may come more than once. */
+static int real_own_ips(struct world *w, struct ip *ret, int max)
 {
+	struct ifaddrs *list;
 	struct sockaddr_storage sa;
 	struct endpoint e;
-	int n = 0;
-
-	for (const struct addrinfo *at = list; at && n < max; at = at->ai_next) {
-		if (at->ai_addrlen > sizeof(sa))
-			continue;
-		memset(&sa, 0, sizeof(sa));
-		memcpy(&sa, at->ai_addr, at->ai_addrlen);
-		endpoint_from_sockaddr(&e, &sa);
-		if (e.ip.family && !has_ip(ret_ips, n, &e.ip))
-			ret_ips[n++] = e.ip;
-	}
-	return n ? n : -ENOENT;
-}
-
-/*
- * AI_ADDRCONFIG stays unset: a host without an address of that family yet (boot, a test on the
- * loopback) must not look like a name that does not exist.
- */
-static int real_lookup(struct world *w, const char *name, struct ip *ret_ips, int max)
-{
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
-	int r = getaddrinfo(name, NULL, &hints, &list);
+	int n = 0, kept = 0;
 
 	(void)w;
-	if (r == EAI_NONAME || r == EAI_NODATA)
-		return -ENOENT;
-	if (r)
-		return -EAGAIN;
-	r = collect(list, ret_ips, max);
-	freeaddrinfo(list);
-	return r;
+	if (getifaddrs(&list) < 0)
+		return -errno;
+	for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
+		int family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
+
+		if (family != AF_INET && family != AF_INET6)
+			continue;
+		memset(&sa, 0, sizeof(sa));
+		memcpy(&sa, at->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in)
+							    : sizeof(struct sockaddr_in6));
+		endpoint_from_sockaddr(&e, &sa);
+		if (has_ip(ret, kept, &e.ip))
+			continue;
+		if (kept < max)
+			ret[kept++] = e.ip;
+		n++;
+	}
+	freeifaddrs(list);
+	return n;
 }
 
 static struct world real;
@@ -102,7 +94,7 @@ static void fill(void)
 	real.now = real_now;
 	real.wall_ms = real_wall_ms;
 	real.random = real_random;
-	real.lookup = real_lookup;
+	real.own_ips = real_own_ips;
 	world_fill_actors(&real);
 	world_fill_sockets(&real);
 	world_fill_pollers(&real);

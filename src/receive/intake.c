@@ -234,6 +234,7 @@ static struct message *make_message(const struct session *s, int64_t wall_ms)
 		.ret = t->ret,
 		.smtputf8 = t->smtputf8,
 		.local = s->client.is_local,
+		.tag = t->tag,
 		.arrived_ms = wall_ms,
 		.recipients = t->recipients,
 		.recipients_n = t->recipients_n,
@@ -262,6 +263,7 @@ static void log_received(const struct session *s, const struct message *m)
 	log_str("to", buf_str(to));
 	log_u64("nrcpt", t->recipients_n);
 	log_u64("size", m->size);
+	log_str("tag", message_tag(m));
 	log_ip("client", &s->client.ip);
 	log_str("helo", s->helo);
 	log_cstr("message_id", t->intake->watch.message_id);

@@ -31,6 +31,7 @@ struct transaction {
 	enum body body;
 	enum dsn_ret ret;
 	bool smtputf8;
+	const struct name *tag;		/* of the first rule that has one; NULL: none */
 	struct envelope_recipient *recipients;
 	uint32_t *hashes;		/* of the addresses: finds duplicates */
 	uint32_t recipients_n, recipients_size;

@@ -92,6 +92,8 @@ void transaction_add(struct session *s, const struct rcpt_command *r, const stru
 	struct transaction *t = &s->transaction;
 	uint32_t hash = (uint32_t)hash_nocase(d->recipient);
 
+	if (!t->tag && d->rule)
+		t->tag = d->rule->tag;
 	if (is_duplicate(t, hash, d))
 		return;
 	make_room(t);

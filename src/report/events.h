@@ -40,6 +40,15 @@
 	X(HOST_UP, "host-up", "a host that was down works again") \
 	X(DESTINATION_RESTS, "destination-rests", \
 		"all hosts of a destination failed; its mail waits") \
+	X(SLOWED, "slowed", "a destination or provider gets less at once or per time, and why") \
+	X(QUICKENED, "quickened", "a destination or provider that was slowed gets more again") \
+	X(PAUSED, "paused", "nothing goes to a destination or provider from a source for a while") \
+	X(REACTED, "reacted", "a rule for replies fitted, and what it did") \
+	X(SUSPENDED, "suspended", \
+		"an operator suspended a destination, provider, source or route") \
+	X(RESUMED, "resumed", "an operator ended a suspension") \
+	X(RETURNED, "returned", "an operator returned a recipient to the sender") \
+	X(REROUTED, "rerouted", "an operator sent a recipient another way") \
 	/* spool */ \
 	X(RECOVERED, "recovered", "the spool was read at start") \
 	X(SPOOL_DAMAGE, "spool-damage", "a damaged part of the spool was quarantined") \

@@ -3,9 +3,12 @@
  */
 #include "run/run.h"
 
+#include "base/mem.h"
 #include "control/arguments.h"
+#include "control/control.h"
 #include "policy/policy.h"
 #include "report/log.h"
+#include "run/explain_destination.h"
 
 #define MESSAGES_MAX (4 * 1024 * 1024)
 
@@ -68,9 +71,11 @@ int check_main(int argc, char **argv)
 	return c ? 0 : 1;
 }
 
-/* What explain asks about. */
+/* What explain asks about: a mail, or a destination. */
 struct question {
 	const char *path, *client, *login, *from, *to;
+	const char *destination, *state;
+	bool json;
 };
 
 static bool parse_address(const char *text, bool null_path, struct address *ret, const char *what)
@@ -104,6 +109,20 @@ static bool parse_client(const char *text, const char *login, struct client *ret
 	return true;
 }
 
+/* Beyond what the rules say: how the mail goes. */
+static void add_way(struct buf *out, const struct config *c, const struct client *client,
+		    const struct address *from, const struct address *to)
+{
+	struct decision d;
+
+	policy_decide(c, client, from, to, &d);
+	if (d.verdict != VERDICT_ACCEPT)
+		return;
+	if (d.rule && d.rule->tag)
+		buf_printf(out, "    tagged %.*s\n", STR_ARG(name_str(d.rule->tag)));
+	explain_route(out, c, d.route);
+}
+
 static int explain(const struct question *q)
 {
 	struct buf messages = BUF_INIT(MESSAGES_MAX), out = BUF_INIT(MESSAGES_MAX);
@@ -122,10 +141,53 @@ static int explain(const struct question *q)
 	if (!c)
 		return 1;
 	policy_explain(&out, c, &client, &from, &to);
+	add_way(&out, c, &client, &from, &to);
 	print_text(stdout, &out);
 	buf_done(&out);
 	config_unref(c);
 	return 0;
+}
+
+/* By the configuration alone, when there is nothing to ask. */
+static int explain_offline(const struct question *q)
+{
+	struct buf messages = BUF_INIT(MESSAGES_MAX), out = BUF_INIT(MESSAGES_MAX);
+	unsigned errors = 0, warnings = 0;
+	struct config *c = config_load(q->path, false, &messages, &errors, &warnings);
+
+	print_text(stderr, &messages);
+	buf_done(&messages);
+	if (!c)
+		return 1;
+	if (q->json)
+		explain_destination_json(&out, c, str_of(q->destination));
+	else
+		explain_destination(&out, c, str_of(q->destination));
+	print_text(stdout, &out);
+	buf_done(&out);
+	config_unref(c);
+	return 0;
+}
+
+static int explain_asked(const struct question *q)
+{
+	struct str name = str_of(q->destination);
+	char *state;
+	int code;
+
+	if (!name.n || name.n > 255 || str_has_control(name)) {
+		fputs("relevo explain: --destination wants a domain or the name of a route.\n",
+		      stderr);
+		return 2;
+	}
+	state = control_state(q->path, q->state);
+	if (!state)
+		return 1;
+	code = control_explain(state, q->json, q->destination);
+	if (code < 0 && !q->json)
+		printf("no relay runs on %s: this is what the configuration says\n", state);
+	mem_free(state);
+	return code < 0 || code == EXPLAIN_IDLE ? explain_offline(q) : code;
 }
 
 int explain_main(int argc, char **argv)
@@ -135,13 +197,21 @@ int explain_main(int argc, char **argv)
 		{ "-c", &q.path, NULL }, { "--client", &q.client, NULL },
 			{ "--login", &q.login, NULL },
 		{ "--from", &q.from, NULL }, { "--to", &q.to, NULL },
+		{ "--destination", &q.destination, NULL }, { "--state", &q.state, NULL },
+		{ "--json", NULL, &q.json },
 	};
+	bool is_mail;
 
-	if (!arguments_parse("explain", &argc, argv, rows, 5))
+	if (!arguments_parse("explain", &argc, argv, rows, 8))
 		return 2;
-	if (argc || !q.client || !q.from || !q.to)
+	is_mail = q.client && q.from && q.to && !q.state && !q.json;
+	if (!argc && q.destination && !q.client && !q.from && !q.to && !q.login)
+		return explain_asked(&q);
+	if (argc || q.destination || !is_mail)
 		return usage("relevo explain [-c FILE] --client IP [--login NAME] --from ADDRESS "
-			     "--to ADDRESS\n");
+			     "--to ADDRESS\n"
+			     "relevo explain [-c FILE | --state FOLDER] [--json] --destination "
+			     "NAME\n");
 	return explain(&q);
 }
 

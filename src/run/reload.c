@@ -9,6 +9,7 @@
 #include "run/worker.h"
 
 #include "base/mem.h"
+#include "dns/dns.h"
 #include "report/log.h"
 
 #include <errno.h>
@@ -147,6 +148,22 @@ static void unlisten_gone(struct worker *w, const struct config *c)
 	}
 }
 
+/* The files that the resolver is made from may have changed, too, so it is always made anew. */
+static void resolve_anew(struct worker *w, const struct config *c, struct buf *messages)
+{
+	struct buf error = BUF_INIT(2048);
+	int r = worker_resolver(c, &error);
+
+	if (r < 0)
+		buf_printf(messages, "warning: cannot set up the resolver: %s; the old one stays\n",
+			   buf_cstr(&error));
+	else if (error.n)
+		buf_printf(messages, "warning: %s\n", buf_cstr(&error));
+	if (r == 0)
+		dns_forget(deliver_dns(w->deliver));
+	buf_done(&error);
+}
+
 /*
  * From here on nothing can fail. Takes the reference of new; its new listeners stand from `from`
  * on.
@@ -157,6 +174,7 @@ static void put_in_force(struct worker *w, struct config *new, unsigned from, st
 	int r;
 
 	config_set_current(config_ref(new));	/* receive_listen looks its settings up there */
+	resolve_anew(w, new, messages);
 	listen_new(w, w->start->listeners, from, messages);
 	unlisten_gone(w, new);
 	worker_spool_options(w, new, &o);

@@ -4,7 +4,8 @@
  * What went out since the backup was made is not known to it, so all of its messages come up held,
  * under the name "restored" (queue list shows it, queue release lets them go) - unless --redeliver
  * says that second deliveries are welcome. If some of the old spool is left, --old names it:
- * whatever its log says became final since then, is.
+ * whatever its log says became final since then, is, and what was sent another way by an operator
+ * goes that way.
  *
  * Steps: copy SOURCE to STATE/spool.restoring; draw a new incarnation far above all known, so that
  * no id is given out twice (base/id.h); open it as a relay would, which recovers it; record holds
@@ -30,6 +31,7 @@ struct restored {
 	struct map_node node;	 /* by id; first of all: owned, see free_found */
 	struct message *message; /* counted */
 	uint8_t *final;		 /* owned: of each recipient, its state in the old log */
+	const struct name **routes; /* owned: likewise; NULL: as in the backup */
 	bool is_done;
 };
 
@@ -42,7 +44,7 @@ struct restore {
 	struct map found;
 	struct look_ids newer; /* open in the old log, and not in the backup */
 	uint32_t incarnation_min;
-	uint64_t messages, held, finals;
+	uint64_t messages, held, finals, rerouted;
 	int result;
 };
 
@@ -194,15 +196,29 @@ static struct restored *find(struct restore *r, const struct message_id *id)
 	return NULL;
 }
 
+static void note_route(struct restored *e, uint32_t recipient, const struct name *route)
+{
+	const struct message *m = e->message;
+
+	if (recipient >= m->recipients_n || !route)
+		return;
+	if (!e->routes)
+		e->routes = mem_calloc(m->recipients_n, sizeof(struct name *));
+	e->routes[recipient] = route;
+}
+
 static void note_changes(struct restored *e, struct str envelope)
 {
 	struct progress p;
+	struct reroute r;
 	struct change c;
 
 	if (!record_progress_get(envelope, &p))
 		return;
 	if (!e->final)
 		e->final = mem_zalloc(e->message->recipients_n);
+	while (record_progress_route(&p, &r))
+		note_route(e, r.recipient, name_intern(r.route));
 	while (record_progress_next(&p, &c))
 		if (c.recipient < e->message->recipients_n && c.state != RECIPIENT_QUEUED)
 			e->final[c.recipient] = c.state;
@@ -218,9 +234,11 @@ static void note_copy(struct restored *e, const struct scanned *f)
 	if (m && m->recipients_n == e->message->recipients_n) {
 		if (!e->final)
 			e->final = mem_zalloc(m->recipients_n);
-		for (uint32_t i = 0; i < m->recipients_n; i++)
+		for (uint32_t i = 0; i < m->recipients_n; i++) {
 			if (m->recipients[i].state != RECIPIENT_QUEUED)
 				e->final[i] = m->recipients[i].state;
+			note_route(e, i, recipient_route_name(m, i));
+		}
 	}
 	message_unref(m);
 }
@@ -305,10 +323,37 @@ static void record_final(struct restore *r, struct batch *b, struct restored *e)
 	mem_free(out);
 }
 
+/* Recipient by recipient, each with all behind it that go the same way. */
+static void record_routes(struct restore *r, struct batch *b, struct restored *e)
+{
+	struct message *m = e->message;
+	uint32_t *alike = mem_calloc(m->recipients_n, sizeof(*alike));
+
+	for (uint32_t i = 0; i < m->recipients_n; i++) {
+		const struct name *route = e->routes[i];
+		unsigned n = 0;
+
+		for (uint32_t j = i; route && j < m->recipients_n; j++) {
+			if (e->routes[j] != route)
+				continue;
+			e->routes[j] = NULL;
+			if (m->recipients[j].state == RECIPIENT_QUEUED &&
+			    recipient_route_name(m, j) != route)
+				alike[n++] = j;
+		}
+		if (n)
+			batch_route(b, m, alike, n, route);
+		r->rerouted += n;
+	}
+	mem_free(alike);
+}
+
 static void record_one(struct restore *r, struct batch *b, struct restored *e)
 {
 	struct message *m = e->message;
 
+	if (e->routes && !e->is_done)
+		record_routes(r, b, e);
 	if (e->final || e->is_done)
 		record_final(r, b, e);
 	if (r->redeliver || e->is_done || (m->flags & MESSAGE_HELD))
@@ -343,6 +388,7 @@ static void free_found(struct restore *r)
 		next = map_walk(&r->found, node);
 		message_unref(e->message);
 		mem_free(e->final);
+		mem_free(e->routes);
 		mem_free(e);
 	}
 	map_done(&r->found);
@@ -451,6 +497,9 @@ static void print(const struct restore *r)
 	if (r->finals)
 		printf("%llu recipients are final by the log in %s: nothing goes to them.\n",
 		       (unsigned long long)r->finals, r->old);
+	if (r->rerouted)
+		printf("%llu recipients go by another route since then.\n",
+		       (unsigned long long)r->rerouted);
 	if (r->held)
 		printf("%llu messages are held, as some may have been delivered since the backup: "
 		       "look "

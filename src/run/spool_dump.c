@@ -179,6 +179,7 @@ static void add_message(struct dump *d, struct scan *sc, const struct scanned *f
 	add_word(d, "sender", message_sender(m));
 	add_word(d, "client", message_client(m));
 	add_word(d, "login", message_login(m));
+	add_word(d, "tag", message_tag(m));
 	add_number(d, "size", m->size);
 	if (body.file)
 		add_word(d, "file", str_of(content_file_name(file, body.file)));
@@ -194,7 +195,9 @@ static void add_message(struct dump *d, struct scan *sc, const struct scanned *f
 static void add_progress(struct dump *d, const struct scanned *f)
 {
 	struct progress p;
+	struct reroute r;
 	struct change c;
+	uint32_t warned;
 	unsigned n;
 
 	if (!record_progress_get(scan_envelope(f), &p)) {
@@ -204,6 +207,19 @@ static void add_progress(struct dump *d, const struct scanned *f)
 	if (p.has_flags) {
 		add_number(d, "flags", p.flags);
 		add_number(d, "crashes", p.crashes);
+	}
+	n = p.routes_n;
+	for (unsigned i = 0; record_progress_route(&p, &r); i++) {
+		begin_part(d, "reroutes", i == 0);
+		add_number(d, "recipient", r.recipient);
+		add_word(d, "route", r.route);
+		end_part(d, i + 1 == n);
+	}
+	for (unsigned i = 0; record_progress_warned(&p, &warned); i++) {
+		begin_part(d, "warned", i == 0);
+		add_number(d, "recipient", warned);
+		add_number(d, "warned", 1);
+		end_part(d, !p.warned_n);
 	}
 	n = p.changes_n;
 	for (unsigned i = 0; record_progress_next(&p, &c); i++) {

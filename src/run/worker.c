@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "control/on_loop.h"
+#include "dns/unbound.h"
 #include "report/log.h"
 #include "run/signals.h"
 
@@ -145,13 +146,51 @@ static int net_begin(struct worker *w, const struct config *c)
 	return 0;
 }
 
+int worker_resolver(const struct config *c, struct buf *error)
+{
+	static const enum dns_mode modes[] = {
+		[RESOLVER_SYSTEM] = DNS_MODE_SYSTEM, [RESOLVER_SERVERS] = DNS_MODE_SERVERS,
+		[RESOLVER_RECURSIVE] = DNS_MODE_RECURSIVE,
+	};
+	const struct config_resolver *r = &c->resolver;
+	const struct dns_options o = {
+		.mode = modes[r->mode],
+		.servers = r->servers,
+		.servers_n = r->servers_n,
+		.dnssec = r->dnssec,
+		.trust_anchor = r->trust_anchor,
+		.root_hints = r->root_hints,
+		.hosts = r->hosts,
+		.timeout_ns = r->timeout_ns,
+		.cache_max = r->cache_max,
+	};
+
+	return unbound_configure(world_real(), &o, error);
+}
+
+static int resolver_begin(const struct config *c)
+{
+	struct buf error = BUF_INIT(2048);
+	int r = worker_resolver(c, &error);
+
+	if (r < 0) {
+		fprintf(stderr, "relevo: cannot set up the resolver: %s.\n", buf_cstr(&error));
+	} else if (error.n) {
+		log_begin(LOG_WARNING);
+		log_str("text", buf_str(&error));
+		log_end();
+	}
+	buf_done(&error);
+	return r;
+}
+
 static void layers_make(struct worker *w)
 {
 	struct upcalls up = { .slot_start = deliver_slot_start, .deadline = bounce_deadline };
 
 	up.bounce = w->bounce = bounce_new(w->net, w->spool);
 	up.deliver = w->deliver = deliver_new(w->net, w->spool, w->bounce);
-	w->schedule = schedule_new(w->net, w->spool, &up);
+	w->schedule = schedule_new(w->net, w->spool, &up, w->start->config->state);
 	bounce_set_schedule(w->bounce, w->schedule);
 	deliver_set_schedule(w->deliver, w->schedule);
 	w->receive = receive_new(w->net, w->spool, w->schedule);
@@ -194,7 +233,7 @@ static int worker_begin(struct worker *w)
 	struct recovered found = { 0 };
 
 	config_set_current(config_ref(c));
-	if (net_begin(w, c) < 0 || spool_start(w, c, &found) < 0)
+	if (net_begin(w, c) < 0 || resolver_begin(c) < 0 || spool_start(w, c, &found) < 0)
 		return -1;
 	layers_make(w);
 	recovered_schedule(&found, w);
@@ -299,6 +338,7 @@ static void worker_end(struct worker *w)
 static void worker_free(struct worker *w)
 {
 	spool_close(w->spool);
+	unbound_stop(world_real());
 	net_stop(w->net);
 	log_close();
 	receive_free(w->receive);

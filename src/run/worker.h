@@ -70,6 +70,9 @@ void recovered_take(void *arg, struct message *m);	/* spool_found */
 /* counts crashes, holds, schedules; frees */
 void recovered_schedule(struct recovered *r, struct worker *w);
 
+/* The world's resolver by this configuration. 0, or -errno; error: a sentence, also to warn. */
+int worker_resolver(const struct config *c, struct buf *error);
+
 /* damage.c: who is asked when the spool finds a message damaged; from the main thread. */
 void damaged_begin(struct worker *w);
 void damaged_end(struct worker *w);

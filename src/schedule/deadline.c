@@ -3,7 +3,8 @@
  *
  * Both count from the arrival. Bounces, and whatever else has no sender to tell, live as long as
  * bounce_give_up_after and are never warned about (RFC 3461 6.2: no DSN about a null sender). A
- * route's give-up time goes before the queue's - for bounces the shorter of both counts.
+ * route's times go before the queue's - for bounces the shorter give-up time counts. A route that
+ * says "never" is not warned about.
  */
 #include "schedule/schedule.h"
 
@@ -33,9 +34,10 @@ int64_t deadline_give_up_ms(const struct config *c, const struct route *r, const
 
 int64_t deadline_warn_ms(const struct config *c, const struct route *r, const struct message *m)
 {
-	int64_t warn = after(m, c->queue.warn_after_ns);
+	uint64_t ns = r && r->has_warn_after ? r->warn_after_ns : c->queue.warn_after_ns;
+	int64_t warn = after(m, ns);
 
-	if (!c->queue.warn_after_ns || is_returned(m) || warn >= deadline_give_up_ms(c, r, m))
+	if (!ns || is_returned(m) || warn >= deadline_give_up_ms(c, r, m))
 		return INT64_MAX;
 	return warn;
 }

@@ -1,24 +1,36 @@
 /*
- * destination - one next hop: its jobs in order, its limits, its recent health.
+ * destination - one next hop: its jobs in order, its recent health, whether it wants a slot.
  *
  * Made when its first job arrives, freed when it has neither jobs nor slots nor a rest to wait for.
  * When no host can be reached it rests by the retry schedule, its jobs keep their places and no
  * attempts are counted; then one slot probes, and the first good news lifts all bounds. "Down"
- * while other slots work is another matter: that hop takes fewer connections than we are allowed to
- * make, so the bound falls to what it took, and rises again slowly.
+ * while other connections of the same way work is another matter: that hop takes fewer than we are
+ * allowed to make, so its lane becomes narrower (limits.h) and the destination goes on; unless it
+ * was refused twice in a row and has nothing else that works - then it is the destination that is
+ * down, not its provider that is busy.
  */
 #include "schedule/home.h"
 
 #include "report/log.h"
 
-#define WORKS_PER_RISE 32	/* good results until one more slot is tried again */
+#include <math.h>
+
+#define REFUSALS_MAX 2		/* in a row that are taken for "too many connections" */
+#define RATE_SPAN 60.0		/* seconds over which the rate is averaged */
+
+/* "mx", "mx:NAME", and their variants. */
+static bool is_mx_route(struct str route)
+{
+	return str_starts(route, STR("mx")) &&
+	       (route.n == 2 || route.p[2] == ':' || route.p[2] == '+');
+}
 
 struct route_key route_key_of(const struct message *m, uint32_t recipient)
 {
 	struct route_key k = { .route = recipient_route(m, recipient) };
 
 	k.hash = hash_bytes(k.route.p, k.route.n);
-	if (str_eq(k.route, STR("mx"))) {
+	if (is_mx_route(k.route)) {
 		k.domain = address_split(recipient_address(m, recipient)).domain;
 		k.hash = hash_u64(k.hash ^ hash_nocase(k.domain));
 	}
@@ -74,14 +86,18 @@ static struct destination *destination_new(struct home *h, const struct route_ke
 	d->text = p;
 	d->route_n = (uint16_t)k->route.n;
 	d->domain_n = (uint16_t)k->domain.n;
+	d->is_mx = is_mx_route(k->route);
 	str_copy(p, k->route.n + 1, k->route);
 	str_copy(p + k->route.n + 1, k->domain.n + 1, k->domain);
 	str_lower(p + k->route.n + 1, k->domain.n);
 	list_init(&d->ready);
 	list_init(&d->held);
 	list_init(&d->in_want);
+	destination_line_init(d);
 	destination_configure(d);
+	destination_obey(d);
 	map_insert(&h->destinations, &d->node, k->hash);
+	list_push(&h->all, &d->in_home);
 	return d;
 }
 
@@ -92,6 +108,16 @@ struct destination *destination_get(struct home *h, const struct route_key *k)
 	return d ? d : destination_new(h, k);
 }
 
+/* What people call a route that is not in the configuration (config.h: route). */
+static struct str base_of(struct str route)
+{
+	ssize_t plus = str_rfind(route, '+');
+
+	if (plus > 0 && route.n - (size_t)plus == 9)
+		route.n = (size_t)plus;
+	return str_starts(route, STR("mx:")) ? str_from(route, 3) : route;
+}
+
 /*
  * A route that the configuration does not know any more gets one slot at a time: deliver/ says what
  * is wrong.
@@ -99,16 +125,51 @@ struct destination *destination_get(struct home *h, const struct route_key *k)
 void destination_configure(struct destination *d)
 {
 	d->route = config_route(home_config(d->home), destination_route(d));
-	d->allowed = d->route && d->route->connections_max ? d->route->connections_max : 1;
+	d->base = d->route && d->route->base ? d->route->base :
+					       name_intern(base_of(destination_route(d)));
+	destination_line_leave(d);
+	destination_forget_ways(d);
+}
+
+const struct suspension *destination_suspension(const struct destination *d)
+{
+	const struct suspended *all = d->home->suspended;
+	const struct suspension *x = suspended_find(all, SUSPEND_DESTINATION,
+						    str_of(destination_name(d)));
+
+	if (!x && !d->domain_n)
+		x = suspended_find(all, SUSPEND_DESTINATION, name_str(d->base));
+	if (!x)
+		x = suspended_find(all, SUSPEND_ROUTE, name_str(d->base));
+	if (!x && d->provider)
+		x = suspended_find(all, SUSPEND_PROVIDER, name_str(d->provider));
+	return x;
+}
+
+void destination_obey(struct destination *d)
+{
+	d->is_suspended = destination_suspension(d) || destination_has_no_source(d);
+	destination_leave_sources(d);
 }
 
 void destination_free(struct destination *d)
 {
 	struct home *h = d->home;
 
+	LIST_FOR(at, &h->walks) {
+		struct walk *w = LIST_ENTRY(at, struct walk, in_walks);
+
+		if (w->next == &d->in_home)
+			w->next = d->in_home.next;
+	}
+	destination_line_leave(d);
+	destination_forget_ways(d);
 	list_remove(&d->in_want);
+	list_remove(&d->in_home);
 	heap_remove(&h->resting, &d->in_resting);
 	map_remove(&h->destinations, &d->node);
+	mem_free(d->said);
+	mem_free(d->last);
 	mem_free(d);
 }
 
@@ -121,25 +182,41 @@ static bool is_idle(const struct destination *d)
 {
 	return !(d->ready_n | d->waiting_n | d->held_n | d->in_flight_n | d->settling_n |
 		 d->slots) &&
-	       !d->start_pending && !destination_is_resting(d);
+	       !d->start_pending && !d->is_kept && !atomic_load(&d->call_posted) &&
+	       !destination_is_resting(d);
+}
+
+/* Of an MX destination whose provider is not known yet the first slot finds that out, alone. */
+unsigned destination_slots_max(const struct destination *d)
+{
+	if (d->probing || (d->is_mx && !d->knows_provider))
+		return 1;
+	return d->route && d->route->connections_max ? d->route->connections_max : 1;
+}
+
+static bool is_stopping(const struct destination *d)
+{
+	return atomic_load_explicit(&d->home->schedule->stopping, memory_order_relaxed);
 }
 
 static enum want wanted(const struct destination *d)
 {
-	unsigned allowed = d->probing ? 1 : d->allowed;
-
-	if (atomic_load_explicit(&d->home->schedule->stopping, memory_order_relaxed) ||
-	    d->start_pending || destination_is_resting(d) || d->ready_n <= d->asking ||
-	    d->slots >= allowed)
+	if (is_stopping(d) || d->is_suspended || d->waits || d->start_pending ||
+	    destination_is_resting(d) || d->ready_n <= d->asking ||
+	    d->slots >= destination_slots_max(d))
 		return WANT_NONE;
 	return d->slots ? WANT_MORE : WANT_FIRST;
 }
 
-/* Whoever is in the right list already keeps his place in it. */
+/* Whoever is in the right list already keeps his place in it, and at a gate. */
 void destination_update(struct destination *d)
 {
-	enum want want = wanted(d);
+	enum want want;
 
+	if (d->line != LINE_NONE && (!d->ready_n || d->is_suspended || destination_is_resting(d) ||
+				     is_stopping(d)))
+		destination_line_leave(d);
+	want = wanted(d);
 	if (want != d->want) {
 		list_remove(&d->in_want);
 		d->want = (uint8_t)want;
@@ -150,6 +227,8 @@ void destination_update(struct destination *d)
 	if (is_idle(d))
 		destination_free(d);
 }
+
+/* ---- health */
 
 static void rest(struct destination *d, uint64_t ns)
 {
@@ -164,47 +243,81 @@ void destination_pause(struct destination *d, uint64_t ns)
 	rest(d, ns);
 }
 
-void destination_down(struct destination *d, struct str said)
+void text_set(char **text, struct str to)
+{
+	if (*text && str_eq(str_of(*text), to))
+		return;
+	mem_free(*text);
+	*text = to.n ? str_dup(to) : NULL;
+}
+
+/* Others get through where this slot did not: the way is narrower than we thought. */
+static bool is_only_refused(struct destination *d, struct way *way, struct str said)
+{
+	bool works = d->works_n && d->slots > 1;
+
+	if (!way || d->probing || (!works && d->refusals >= REFUSALS_MAX - 1) ||
+	    !way_refused(way, said))
+		return false;
+	d->refusals += !works;
+	return true;
+}
+
+void destination_down(struct destination *d, struct way *way, struct str said)
 {
 	uint64_t wait;
 
-	str_copy(d->said, sizeof(d->said), said);
-	if (d->works_n && d->slots > 1) {
-		d->allowed = d->slots - 1;
-		d->works_n = 1;
+	if (is_only_refused(d, way, said))
 		return;
-	}
+	text_set(&d->said, said);
 	d->failures++;
 	d->epoch++;
 	d->works_n = 0;
+	d->refusals = 0;
 	d->probing = true;
-	wait = retry_wait_ns(home_config(d->home), d->failures, home_random(d->home));
+	wait = retry_wait_ns(home_config(d->home), d->route, d->failures, home_random(d->home));
 	rest(d, wait);
 	log_begin(LOG_DESTINATION_RESTS);
 	log_cstr("destination", destination_name(d));
 	log_u64("failures", d->failures);
 	log_u64("waiting", d->ready_n + d->waiting_n);
 	log_u64("seconds", wait / SECOND);
-	log_str("why", str_of(d->said));
+	log_str("why", said);
 	log_end();
 }
 
-void destination_works(struct destination *d)
+void destination_works(struct destination *d, struct way *way)
 {
-	unsigned bound = d->route ? d->route->connections_max : 1;
-
 	if (d->failures || d->probing) {
 		d->failures = 0;
 		d->probing = false;
-		d->said[0] = 0;
+		text_set(&d->said, STR_NONE);
 		heap_remove(&d->home->resting, &d->in_resting);
 	}
-	if (++d->works_n % WORKS_PER_RISE == 0 && d->allowed < bound)
-		d->allowed++;
+	d->works_n++;
+	d->refusals = 0;
+	if (way)
+		way_works(way);
 }
 
 void destination_wake(struct destination *d)
 {
 	heap_remove(&d->home->resting, &d->in_resting);
 	destination_update(d);
+}
+
+/* ---- the rate: each transaction adds a share that fades away by e in RATE_SPAN */
+
+double destination_rate(const struct destination *d)
+{
+	double seconds = (double)(loop_now() - d->rate_at) / (double)SECOND;
+
+	return d->messages ? (double)d->rate * exp(-seconds / RATE_SPAN) : 0;
+}
+
+void destination_count(struct destination *d)
+{
+	d->rate = (float)(destination_rate(d) + 1 / RATE_SPAN);
+	d->rate_at = loop_now();
+	d->messages++;
 }

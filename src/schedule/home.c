@@ -1,39 +1,62 @@
 /*
- * home - one core's share of the queues: the three heaps, the timer over them, and who gets the
- * next slot.
+ * home - one core's share of the queues: the heaps, the timer over them, and who gets the next
+ * slot.
  *
  * Whatever happens - a job comes, a slot asks, a time is reached - costs O(log n) of what waits and
  * nothing of what is ready. Slots are bounded per home. While there are enough, who wants one gets
  * it at once; when they run short, the last quarter is for destinations that have none, the rest
  * goes round in turns, and a slot that asks for its next job ends instead when others wait for a
  * first one. So one site with half a million messages costs the others nothing.
+ *
+ * Deadlines are kept by the wall clock, so that they are exact by it: a jump needs no new
+ * computing, and is noticed by whatever happens next, within DEADLINE_LOOK at the latest. The other
+ * times are the loop's, which does not jump.
  */
 #include "schedule/home.h"
 
+#define DEADLINE_LOOK (60 * SECOND)
+
 void home_init(struct home *h, struct schedule *s, unsigned index)
 {
-	unsigned share = SLOTS_MAX / s->homes_n;
-
 	h->schedule = s;
 	h->loop = net_loop(s->net, index);
 	list_init(&h->first);
 	list_init(&h->more);
-	h->slots_max = share > SLOTS_HOME_MIN ? share : SLOTS_HOME_MIN;
+	list_init(&h->all);
+	list_init(&h->walks);
+	list_init(&h->called);
+	list_init(&h->reload_walk.in_walks);
 	h->armed = UINT64_MAX;
+	home_take_suspended(h);
+}
+
+static uint64_t longest_of(const uint64_t *ns, unsigned n, uint64_t longest)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (ns[i] > longest)
+			longest = ns[i];
+	return longest;
 }
 
 /*
- * The longest wait of the retry table, with its jitter: what the clocks say beyond it is an error
- * of theirs.
+ * The longest wait of the retry tables, with its jitter: what a recorded time says beyond it is an
+ * error of the clocks.
  */
 static uint64_t wait_max(const struct config *c)
 {
-	uint64_t longest = 60 * SECOND;
+	uint64_t longest = longest_of(c->queue.retry_ns, c->queue.retry_n, 60 * SECOND);
 
-	for (unsigned i = 0; i < c->queue.retry_n; i++)
-		if (c->queue.retry_ns[i] > longest)
-			longest = c->queue.retry_ns[i];
+	for (unsigned i = 0; i < c->routes_n; i++)
+		longest = longest_of(c->routes[i]->retry_ns, c->routes[i]->retry_n, longest);
 	return longest + longest / 10;
+}
+
+/* This home's share of all slots: no counter is shared, and the shares make up the whole. */
+static unsigned slots_share(const struct home *h, unsigned all)
+{
+	unsigned n = h->schedule->homes_n, share = all / n + (loop_index(h->loop) < all % n);
+
+	return share ? share : 1;
 }
 
 const struct config *home_config(struct home *h)
@@ -42,6 +65,9 @@ const struct config *home_config(struct home *h)
 		h->config = config_current();
 		assert(h->config);
 		h->wait_max_ns = wait_max(h->config);
+		h->slots_max = slots_share(h, h->config->queue.connections_max ?
+						      h->config->queue.connections_max :
+						      SLOTS_DEFAULT);
 	}
 	return h->config;
 }
@@ -85,12 +111,59 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* ---- deadlines */
+
+static bool is_member(const struct heap *h, const struct heap_node *node)
+{
+	return heap_has(node) && node->index <= h->n && h->slots[node->index - 1].node == node;
+}
+
+void home_forget_deadline(struct home *h, struct job *j)
+{
+	bool is_stale = is_member(&h->stale_deadlines, &j->in_deadlines);
+
+	heap_remove(is_stale ? &h->stale_deadlines : &h->deadlines, &j->in_deadlines);
+}
+
+/* Wall clock, ms; UINT64_MAX: there is none. */
+static uint64_t first_deadline(const struct home *h)
+{
+	return earlier(heap_first_key(&h->deadlines), heap_first_key(&h->stale_deadlines));
+}
+
+static struct job *due_deadline(const struct home *h)
+{
+	const struct heap *from = heap_first_key(&h->deadlines) <=
+						heap_first_key(&h->stale_deadlines) ?
+					&h->deadlines : &h->stale_deadlines;
+
+	return CONTAINER_OF(heap_first(from), struct job, in_deadlines);
+}
+
+static bool is_deadline_due(const struct home *h)
+{
+	int64_t now = loop_wall_ms();
+
+	return first_deadline(h) <= (uint64_t)(now > 0 ? now : 0);
+}
+
+/* ---- the timer */
+
 static void on_timer(struct timer *t);
+
+static uint64_t next_time(const struct home *h)
+{
+	uint64_t at = earlier(heap_first_key(&h->resting), heap_first_key(&h->waiting));
+	uint64_t deadline = first_deadline(h);
+
+	if (deadline == UINT64_MAX)
+		return at;
+	return earlier(at, home_time((int64_t)deadline, DEADLINE_LOOK));
+}
 
 void home_arm(struct home *h)
 {
-	uint64_t at = earlier(heap_first_key(&h->resting),
-			      earlier(heap_first_key(&h->waiting), heap_first_key(&h->deadlines)));
+	uint64_t at = next_time(h);
 
 	if (at == h->armed || atomic_load_explicit(&h->schedule->stopping, memory_order_relaxed))
 		return;
@@ -112,8 +185,8 @@ static bool tick(struct home *h)
 			CONTAINER_OF(heap_first(&h->resting), struct destination, in_resting));
 	else if (heap_first_key(&h->waiting) <= now)
 		job_due(CONTAINER_OF(heap_first(&h->waiting), struct job, in_waiting));
-	else if (heap_first_key(&h->deadlines) <= now)
-		job_deadline(CONTAINER_OF(heap_first(&h->deadlines), struct job, in_deadlines));
+	else if (is_deadline_due(h))
+		job_deadline(due_deadline(h));
 	else
 		return false;
 	return true;
@@ -132,39 +205,7 @@ static void on_timer(struct timer *t)
 	home_arm(h);
 }
 
-/* All deadlines anew: the one thing here that costs all that waits, once per reload. */
-static void reset_deadlines(struct home *h)
-{
-	struct heap old = h->deadlines;
-
-	heap_init(&h->deadlines);
-	for (uint32_t i = 0; i < old.n; i++)
-		old.slots[i].node->index = 0;
-	for (uint32_t i = 0; i < old.n; i++)
-		job_set_deadline(CONTAINER_OF(old.slots[i].node, struct job, in_deadlines), 0);
-	heap_done(&old);
-}
-
-void home_reload(struct home *h)
-{
-	struct config *old = h->config;
-	struct map_node *n = map_walk(&h->destinations, NULL);
-
-	h->config = NULL;
-	home_config(h);
-	while (n) {
-		struct destination *d = CONTAINER_OF(n, struct destination, node);
-
-		n = map_walk(&h->destinations, n);
-		destination_configure(d);
-		d->failures = 0;	/* reloads in a row must not lengthen the rest */
-		destination_wake(d);
-	}
-	config_unref(old);
-	reset_deadlines(h);
-	home_fill(h);
-	home_arm(h);
-}
+/* ---- the end */
 
 static void end_jobs(struct list *jobs)
 {
@@ -198,46 +239,9 @@ void home_done(struct home *h)
 	map_done(&h->destinations);
 	heap_done(&h->waiting);
 	heap_done(&h->deadlines);
+	heap_done(&h->stale_deadlines);
 	heap_done(&h->resting);
+	home_reload_done(h);
+	suspended_unref(h->suspended);
 	config_unref(h->config);
-}
-
-static bool destination_check(const struct destination *d)
-{
-	unsigned ready = 0, held = 0;
-	bool served = atomic_load(&d->home->schedule->stopping) || d->want != WANT_NONE ||
-		      destination_is_resting(d) || d->start_pending || d->ready_n <= d->asking ||
-		      d->slots >= (d->probing ? 1 : d->allowed);
-
-	LIST_FOR(at, &d->ready) {
-		job_check(LIST_ENTRY(at, struct job, in_queue));
-		ready++;
-	}
-	LIST_FOR(at, &d->held) {
-		job_check(LIST_ENTRY(at, struct job, in_queue));
-		held++;
-	}
-	return ready == d->ready_n && held == d->held_n && d->asking <= d->slots &&
-	       (served || !d->ready_n);
-}
-
-bool schedule_check(struct schedule *s)
-{
-	for (unsigned i = 0; i < s->homes_n; i++) {
-		struct home *h = &s->homes[i];
-		unsigned waiting = 0, slots = 0;
-
-		for (struct map_node *n = map_walk(&h->destinations, NULL); n;
-		     n = map_walk(&h->destinations, n)) {
-			struct destination *d = CONTAINER_OF(n, struct destination, node);
-
-			if (!destination_check(d))
-				return false;
-			waiting += d->waiting_n;
-			slots += d->slots;
-		}
-		if (waiting != h->waiting.n || slots != h->slots || slots > h->slots_max)
-			return false;
-	}
-	return true;
 }

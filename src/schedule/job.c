@@ -9,13 +9,13 @@
  */
 #include "schedule/home.h"
 
-/* at least so often the wall clock is asked again: it may have jumped */
-#define DEADLINE_LOOK (3600 * SECOND)
 /*
  * A deadline that passed while the relay was down or the message held leaves time for one more
  * attempt.
  */
 #define GRACE_NS (600 * SECOND)
+/* a time that a slot has just named; none that was recorded before the clocks may have jumped */
+#define DEFER_MAX_NS (30 * 24 * 3600 * SECOND)
 
 struct job *job_new(struct message *m, const struct home *home, const uint32_t *recipients,
 		    uint32_t n)
@@ -61,7 +61,7 @@ void job_end(struct job *j)
 {
 	assert(j->state == JOB_TRAVELLING && list_is_empty(&j->in_queue) &&
 	       !heap_has(&j->in_waiting));
-	heap_remove(&j->destination->home->deadlines, &j->in_deadlines);
+	home_forget_deadline(j->destination->home, j);
 	job_unlink(j);
 	message_unref(j->message);
 	mem_free(j);
@@ -106,6 +106,12 @@ static bool job_look(struct job *j)
 	return held;
 }
 
+uint32_t job_refresh(struct job *j)
+{
+	job_look(j);
+	return j->recipients_n;
+}
+
 static int64_t job_deadline_ms(struct job *j)
 {
 	struct destination *d = j->destination;
@@ -117,15 +123,14 @@ static int64_t job_deadline_ms(struct job *j)
 void job_set_deadline(struct job *j, uint64_t floor_ns)
 {
 	struct home *h = j->destination->home;
-	int64_t at_ms = job_deadline_ms(j);
-	uint64_t at;
+	int64_t at_ms = job_deadline_ms(j), now_ms = loop_wall_ms();
 
-	if (at_ms == INT64_MAX) {
-		heap_remove(&h->deadlines, &j->in_deadlines);
+	home_forget_deadline(h, j);
+	if (at_ms == INT64_MAX)
 		return;
-	}
-	at = home_time(at_ms, DEADLINE_LOOK);
-	heap_change(&h->deadlines, &j->in_deadlines, at > loop_now() ? at : loop_now() + floor_ns);
+	if (at_ms <= now_ms)
+		at_ms = now_ms + (int64_t)(floor_ns / MILLISECOND);
+	heap_insert(&h->deadlines, &j->in_deadlines, (uint64_t)(at_ms > 0 ? at_ms : 0));
 }
 
 static void place_ready(struct job *j, bool front)
@@ -140,7 +145,7 @@ static void place_ready(struct job *j, bool front)
 		list_push(&d->ready, &j->in_queue);
 }
 
-void job_place(struct job *j, bool front, uint64_t floor_ns)
+static void place(struct job *j, bool front, uint64_t floor_ns, uint64_t wait_max_ns)
 {
 	struct destination *d = j->destination;
 	struct home *h = d->home;
@@ -156,10 +161,10 @@ void job_place(struct job *j, bool front, uint64_t floor_ns)
 		j->state = JOB_HELD;
 		d->held_n++;
 		list_push(&d->held, &j->in_queue);
-		heap_remove(&h->deadlines, &j->in_deadlines);
+		home_forget_deadline(h, j);
 		return;
 	}
-	at = home_time(j->next_ms, h->wait_max_ns);
+	at = home_time(j->next_ms, wait_max_ns);
 	if (at > loop_now()) {
 		j->state = JOB_WAITING;
 		d->waiting_n++;
@@ -169,6 +174,17 @@ void job_place(struct job *j, bool front, uint64_t floor_ns)
 	}
 	job_set_deadline(j, floor_ns);
 	job_check(j);
+}
+
+void job_place(struct job *j, bool front, uint64_t floor_ns)
+{
+	place(j, front, floor_ns, j->destination->home->wait_max_ns);
+}
+
+void job_defer(struct job *j, int64_t next_ms)
+{
+	j->next_ms = next_ms;
+	place(j, false, 0, DEFER_MAX_NS);
 }
 
 /*
@@ -187,6 +203,77 @@ static void take_history(struct job *j)
 			j->attempts = r->attempts;
 	}
 	message_unlock(j->message);
+}
+
+/* ---- parts of a job */
+
+static struct job *part_of(struct job *j, const uint32_t *recipients, uint32_t n)
+{
+	struct job *part = job_new(j->message, j->destination->home, recipients, n);
+
+	part->destination = j->destination;
+	part->attempts = j->attempts;
+	part->next_ms = j->next_ms;
+	atomic_fetch_add(&j->message->jobs_n, 1);
+	message_lock(j->message);
+	job_link(part);
+	message_unlock(j->message);
+	return part;
+}
+
+void job_split(struct job *j, uint32_t n)
+{
+	struct job *part;
+
+	assert(j->state == JOB_READY && n && n < j->recipients_n);
+	part = part_of(j, j->recipients + n, j->recipients_n - n);
+	j->recipients_n = n;
+	job_place(part, false, 0);
+	if (part->state != JOB_READY)
+		return;
+	list_remove(&part->in_queue);
+	list_push_front(&j->in_queue, &part->in_queue);
+}
+
+/* Those whose next attempt is still to come, to the end. Returns how many there are. */
+static uint32_t put_deferred_last(struct job *j)
+{
+	int64_t now_ms = loop_wall_ms();
+	uint32_t from = 0, to = j->recipients_n;
+
+	message_lock(j->message);
+	while (from < to) {
+		uint32_t at = j->recipients[from];
+
+		if (j->message->recipients[at].next_ms <= now_ms) {
+			from++;
+			continue;
+		}
+		j->recipients[from] = j->recipients[--to];
+		j->recipients[to] = at;
+	}
+	message_unlock(j->message);
+	return j->recipients_n - from;
+}
+
+void job_place_partly(struct job *j)
+{
+	uint32_t n = job_refresh(j), deferred = put_deferred_last(j);
+
+	if (deferred && deferred < n) {
+		struct job *part = part_of(j, j->recipients + n - deferred, deferred);
+
+		j->recipients_n -= deferred;
+		take_history(part);
+		job_defer(part, part->next_ms);
+	}
+	if (n && deferred == n) {
+		take_history(j);
+		job_defer(j, j->next_ms);
+		return;
+	}
+	j->next_ms = 0;
+	job_place(j, true, 0);
 }
 
 void job_arrive(struct job *j, struct home *h)
@@ -227,7 +314,7 @@ void job_take(struct job *j, enum job_place next)
 	case JOB_TRAVELLING:
 		assert(!"a job on the way is in no place");
 	}
-	heap_remove(&d->home->deadlines, &j->in_deadlines);
+	home_forget_deadline(d->home, j);
 	j->state = (uint8_t)next;
 	d->in_flight_n += next == JOB_IN_FLIGHT;
 	d->settling_n += next == JOB_SETTLING;

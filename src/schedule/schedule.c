@@ -2,18 +2,34 @@
  * schedule - the service: messages in, split into jobs that travel to their homes; reload, stop.
  * See schedule.h.
  *
- * What a core does with its jobs is in home.c, destination.c, job.c and slot.c; the queue commands
- * are in command.c.
+ * What a core does with its jobs is in home.c, destination.c, source.c, job.c and slot.c; the queue
+ * commands are in command.c, what people see of it in status.c.
  */
 #include "schedule/home.h"
 
-struct schedule *schedule_new(struct net *n, struct spool *sp, const struct upcalls *up)
+static void configure_limits(struct schedule *s)
+{
+	struct config *c = config_current();
+
+	if (c)
+		limits_reload(s->limits, c);
+	config_unref(c);
+}
+
+struct schedule *schedule_new(struct net *n, struct spool *sp, const struct upcalls *up,
+			      const char *state)
 {
 	struct schedule *s = mem_zalloc(sizeof(*s));
 
 	s->net = n;
 	s->spool = sp;
 	s->up = *up;
+	s->state = state ? mem_strdup(state) : NULL;
+	pthread_mutex_init(&s->recording, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	s->suspended = suspended_open(net_world(n), state);
+	s->limits = limits_new(n, state);
+	configure_limits(s);
 	s->homes_n = net_workers(n);
 	s->homes = mem_calloc(s->homes_n, sizeof(*s->homes));
 	for (unsigned i = 0; i < s->homes_n; i++)
@@ -28,12 +44,23 @@ void schedule_free(struct schedule *s)
 	for (unsigned i = 0; i < s->homes_n; i++)
 		home_done(&s->homes[i]);
 	mem_free(s->homes);
+	limits_free(s->limits);
+	suspended_unref(s->suspended);
+	pthread_mutex_destroy(&s->recording);
+	pthread_mutex_destroy(&s->lock);
+	mem_free(s->state);
 	mem_free(s);
+}
+
+struct limits *schedule_limits(struct schedule *s)
+{
+	return s->limits;
 }
 
 void schedule_stop(struct schedule *s)
 {
-	atomic_store(&s->stopping, true);
+	if (!atomic_exchange(&s->stopping, true))
+		limits_stop(s->limits);
 }
 
 static void on_reload(struct post *p)
@@ -46,6 +73,7 @@ static void on_reload(struct post *p)
 
 void schedule_reload(struct schedule *s)
 {
+	configure_limits(s);
 	for (unsigned i = 0; i < s->homes_n; i++)
 		if (!atomic_exchange(&s->homes[i].reload_posted, true))
 			loop_post(s->homes[i].loop, &s->homes[i].reload, on_reload);
@@ -136,7 +164,7 @@ static int sorted_cmp(const void *pa, const void *pb)
 	return a->index < b->index ? -1 : 1;
 }
 
-/* One job per key; indices is scratch. Returns how many. */
+/* One job per key, or several where they are many; indices is scratch. Returns how many. */
 static uint32_t split(struct schedule *s, struct message *m, uint32_t *indices, uint32_t n,
 		      struct job **jobs)
 {
@@ -148,7 +176,8 @@ static uint32_t split(struct schedule *s, struct message *m, uint32_t *indices, 
 	qsort(sorted, n, sizeof(*sorted), sorted_cmp);
 	for (uint32_t i = 0, from = 0; i < n; i++) {
 		indices[i] = sorted[i].index;
-		if (i + 1 < n && route_key_eq(&sorted[i].key, &sorted[i + 1].key))
+		if (i + 1 < n && i + 1 - from < JOB_RECIPIENTS_MAX &&
+		    route_key_eq(&sorted[i].key, &sorted[i + 1].key))
 			continue;
 		jobs[jobs_n++] =
 			job_new(m, home_of(s, sorted[i].key.hash), indices + from, i + 1 - from);
@@ -191,7 +220,7 @@ void schedule_add_recipients(struct schedule *s, struct message *m, uint32_t *in
 {
 	struct route_key k;
 
-	if (n && is_one_key(m, indices, n, &k)) {
+	if (n && n <= JOB_RECIPIENTS_MAX && is_one_key(m, indices, n, &k)) {
 		struct home *h = home_of(s, k.hash);
 		struct job *j = job_new(m, h, indices, n);
 

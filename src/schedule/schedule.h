@@ -12,11 +12,18 @@
 #ifndef SCHEDULE_SCHEDULE_H
 #define SCHEDULE_SCHEDULE_H
 
-#include "config/config.h"
+#include "schedule/limits.h"
 #include "spool/spool.h"
 
 struct schedule;
 struct destination;
+
+/*
+ * As many recipients as one transaction takes (with RSET, MAIL and DATA a flight of 100 commands).
+ * A job has no more, so that a job is a transaction: it passes its gates as one, and a limit of 10
+ * messages per minute is 10 jobs. What goes to one destination beyond it is a job of its own.
+ */
+#define JOB_RECIPIENTS_MAX 97
 
 /*
  * One message's recipients at one destination. Owned by the home; lent to one slot or settle task
@@ -50,6 +57,11 @@ enum job_result {
 	JOB_DEFERRED,		/* some are not: try again at next_ms */
 	/* not tried (host down, shutdown): back to where it was, no attempt counted */
 	JOB_UNTRIED,
+	/*
+	 * A limit let only some of its transactions go: recipients with a next attempt of their own
+	 * (in the message) wait for it, the others go on as soon as they may, no attempt counted.
+	 */
+	JOB_PARTLY,
 };
 
 /* What the slot learnt about the destination. */
@@ -78,7 +90,13 @@ struct upcalls {
 	void *bounce;
 };
 
-struct schedule *schedule_new(struct net *n, struct spool *s, const struct upcalls *up);
+/*
+ * state: the folder of what must survive a restart (limits, suspensions); NULL: nothing does. What
+ * is there and cannot be read is reported in the log and left aside.
+ */
+struct schedule *schedule_new(struct net *n, struct spool *s, const struct upcalls *up,
+			      const char *state);
+struct limits *schedule_limits(struct schedule *s);
 void schedule_free(struct schedule *s);		/* the loops have ended */
 
 /*
@@ -98,30 +116,61 @@ void schedule_stop(struct schedule *s);
 void schedule_reload(struct schedule *s);
 
 /* ---- for slots (deliver/) */
+/*
+ * A slot works for one destination by one way (source): it has passed way_connect when it gets its
+ * first job, so it may have one connection. The permit is the slot's until a connection takes it
+ * over (permit = false; the connection has its own reference to the way and calls way_disconnect
+ * when it is closed, be that long after, in the pool); when the slot closes a connection to open
+ * another it takes the permit back. A slot that takes a connection out of the pool that has a
+ * permit of its own gives its own back at once (way_disconnect). What is left when the slot ends,
+ * schedule_turn gives back.
+ */
 struct slot {
 	struct destination *destination;
 	struct loop *loop;		/* the slot's own */
 	struct post post;		/* private */
 	struct task *task;
 	/* the question */
+	/*
+	 * Of MX destinations, resolved before the first turn and whenever the exchangers changed:
+	 * whose they are.
+	 */
+	bool knows_provider;
+	const struct name *provider;	/* NULL: nobody's that we know */
 	struct job *finished;		/* or NULL */
 	enum job_result result;
 	enum destination_result learnt;
 	int64_t next_ms;		/* wall clock, for JOB_DEFERRED */
 	char said[160];			/* why it is down or deferred: for queue show and the log */
-	/* the answer */
+	/* what a reply asked for (config.h), the gravest of this job; REACT_NONE, _BOUNCE, _DEFER:
+	   nothing for the home to do */
+	enum reaction reaction;
+	uint64_t reaction_ns;		/* 0: the default */
+	char reacts_to[160];		/* the words that made it so */
+	/* ---- the answer */
 	struct job *job;		/* or NULL: nothing to do, the slot ends */
+	const struct name *source;	/* from where; NULL: the system's choice */
+	struct way *way;		/* the slot's reference; further transactions of a job ask
+					   way_pass */
+	bool permit;			/* a connection may be opened on .way */
+	/*
+	 * What way_pass took for .job; zero at the start. Read by deliver/, whose first transaction
+	 * of the job takes no more; the others ask way_pass themselves.
+	 */
+	unsigned passed_recipients;
 	/* private: zero at the start */
 	/* of the destination when the job was given: reports of an older one are stale */
 	unsigned epoch;
+	uint64_t passed_octets;
+	uint64_t passed_at;
 	bool known, answered;
 };
 
 /*
  * Report the finished job, if any, and ask for the next: one round trip to the home. slot->job is
  * the answer; NULL ends the slot (the caller must not ask again, and must not touch the destination
- * any more). Cannot be cancelled. The caller sets .destination, the question's fields and zeroes
- * the rest before the first turn.
+ * any more; its way is gone, too). Cannot be cancelled. The caller sets .destination, the
+ * question's fields and zeroes the rest before the first turn.
  */
 void schedule_turn(struct schedule *s, struct slot *slot) SUSPENDS;
 
@@ -145,9 +194,10 @@ void schedule_settled(struct schedule *s, struct job *job);
 /* ---- pure */
 /*
  * The wait before attempt number failures + 1 (failures >= 1), with 10 % jitter from random (any 32
- * bits).
+ * bits), by the route's table, else (or r NULL) by the queue's.
  */
-uint64_t retry_wait_ns(const struct config *c, unsigned failures, uint32_t random);
+uint64_t retry_wait_ns(const struct config *c, const struct route *r, unsigned failures,
+		       uint32_t random);
 
 /*
  * When the recipients of a message that go by route r (NULL: a route no longer in the
@@ -180,18 +230,70 @@ unsigned schedule_remove(struct schedule *s, struct message *m, unsigned *ret_bu
  */
 unsigned schedule_jobless(struct schedule *s, struct message *m, uint32_t *indices) SUSPENDS;
 
-struct destination_state {
-	char name[300];
-	unsigned ready, waiting, held, in_flight, slots;
-	bool resting;
-	int64_t rests_until_ms;		/* wall clock */
-	unsigned failures;		/* consecutive, of the destination */
-	char said[160];
-};
+/* ---- suspensions: an operator's word that nothing goes there until another word */
+enum suspend_kind { SUSPEND_DESTINATION, SUSPEND_PROVIDER, SUSPEND_SOURCE, SUSPEND_ROUTE };
+#define SUSPEND_KINDS 4
 
 /*
- * Calls fn for each destination, at its home; a snapshot. fn must not suspend; calls are
- * serialised.
+ * name: of a destination as destination_name has it (a domain, a route's name), a provider, a
+ * source, a route (base). Recorded (STATE/suspended, synced) before it returns, in force on all
+ * homes, for what comes later too; slots end after the job they have. What is suspended keeps its
+ * place and its deadlines. 0; -EALREADY: it is so already; -errno: it could not be recorded, and
+ * nothing was changed.
+ */
+int schedule_suspend(struct schedule *s, enum suspend_kind kind, struct str name,
+		     struct str why) SUSPENDS;
+int schedule_resume(struct schedule *s, enum suspend_kind kind, struct str name) SUSPENDS;
+/* fn must not suspend. Any thread. */
+struct suspension {
+	enum suspend_kind kind;
+	const char *name, *why;
+	int64_t since_ms;
+};
+void schedule_suspensions(struct schedule *s, void (*fn)(void *arg, const struct suspension *x),
+			  void *arg);
+const char *suspend_kind_name(enum suspend_kind k);	/* "destination", ... */
+
+/* ---- destinations for people */
+enum destination_status {
+	DESTINATION_IDLE,		/* nothing is ready */
+	DESTINATION_BUSY,		/* slots work */
+	DESTINATION_RESTING,		/* no host could be reached */
+	DESTINATION_LIMITED,		/* waits at a gate */
+	DESTINATION_SUSPENDED,
+	DESTINATION_QUEUED,		/* wants a slot; the relay's are all in use */
+};
+
+struct destination_state {
+	char name[300];
+	struct str route;		/* borrowed, with its variant */
+	const struct name *provider;	/* NULL: none, or not known yet */
+	enum destination_status status;
+	unsigned ready, waiting, held, in_flight, slots;
+	int64_t rests_until_ms;		/* wall clock; 0: it does not rest */
+	unsigned failures;		/* consecutive, of the destination */
+	/* since it was made: transactions that settled something, and a rate of the last minute */
+	uint64_t messages;
+	double per_second;
+	char said[160];			/* why it rests, waits or is suspended */
+	char last[160];			/* the last words of its hosts that were bad news */
+};
+
+const char *destination_status_name(enum destination_status s);
+
+/*
+ * One destination in depth, for explain: every way by which its sources reach it. fn is called at
+ * its home and must not suspend. False: no mail is queued for that name (by any route).
+ */
+bool schedule_describe(struct schedule *s, struct str name,
+		       void (*fn)(void *arg, const struct destination_state *d,
+				  const struct name *source, struct way *way),
+		       void *arg) SUSPENDS;
+
+/*
+ * Calls fn for each destination, at its home; calls are serialised. A home is walked in pieces, so
+ * that no loop stands still for long however many there are: a snapshot of each destination, not of
+ * all at one instant. fn must not suspend.
  */
 void schedule_destinations(struct schedule *s,
 			   void (*fn)(void *arg, const struct destination_state *d),
@@ -203,7 +305,7 @@ void schedule_destinations(struct schedule *s,
  */
 struct job_state {
 	char destination[300];
-	char state[16];			/* ready, waiting, in-flight, held */
+	char state[16];			/* ready, waiting, in-flight, held, suspended */
 	int64_t next_ms;		/* wall clock; 0: as soon as there is a slot */
 	char said[160];
 };

@@ -7,8 +7,17 @@
  * stays on one (and finds its idle connection there again). Because the least loaded core is always
  * taken, no core ever runs more than its even share of a destination's slots, which bounds what the
  * connection pools keep.
+ *
+ * A slot is started with a permit for one connection by the way that it will take. In each turn its
+ * next job passes the way's gates, all of it or a part; refused, the slot ends, and the destination
+ * stands in line instead (source.c): nothing waits in a task.
  */
 #include "schedule/home.h"
+
+/* what a rule for replies means that names no time */
+#define PAUSE_DEFAULT_NS (600 * SECOND)
+#define OTHER_SOURCE_DEFAULT_NS (3600 * SECOND)
+#define OTHER_SOON_NS (60 * SECOND)	/* a source that opens within this time can go on */
 
 static unsigned least_loaded(const struct destination *d)
 {
@@ -36,6 +45,7 @@ static void start_failed(struct destination *d, unsigned core)
 {
 	slot_count(d, core, -1);
 	d->asking--;
+	destination_permit_drop(d);
 	destination_pause(d, PAUSE_NS);
 }
 
@@ -62,58 +72,122 @@ static void on_start(struct post *p)
 }
 
 /* To other cores one start is under way at a time: it says whether there was a task to be had. */
-void slot_start(struct destination *d)
+static void start_on(struct destination *d, unsigned core)
 {
 	struct schedule *s = d->home->schedule;
-	unsigned core = least_loaded(d);
 
-	list_remove(&d->in_want);
-	d->want = WANT_NONE;
 	slot_count(d, core, 1);
 	d->asking++;
 	if (net_loop(s->net, core) != d->home->loop) {
-		d->start_core = core;
+		d->start_core = (uint16_t)core;
 		d->start_pending = true;
 		loop_post(net_loop(s->net, core), &d->start, on_start);
 	} else if (!s->up.slot_start(s->up.deliver, d)) {
 		start_failed(d, core);
 	}
+}
+
+void slot_start(struct destination *d)
+{
+	list_remove(&d->in_want);
+	d->want = WANT_NONE;
+	if (destination_enter(d))
+		start_on(d, least_loaded(d));
 	destination_update(d);
 }
 
-/* ---- the turn */
+/* ---- the turn: what the slot brings */
 
-static void job_back(struct slot *slot)
+/*
+ * True: the job is due at once, from another source. What a source is refused for is no attempt of
+ * the job's; it keeps its place.
+ */
+static bool react(struct slot *slot)
 {
-	struct destination *d = slot->destination;
+	struct str said = str_of(slot->reacts_to);
+	uint64_t ns = slot->reaction_ns, now = loop_now();
+
+	switch (slot->reaction) {
+	case REACT_SLOW:
+		way_slow(slot->way, said);
+		return false;
+	case REACT_PAUSE:
+		way_close(slot->way, ns ? ns : PAUSE_DEFAULT_NS, said);
+		return false;
+	case REACT_OTHER_SOURCE:
+		ns = ns ? ns : OTHER_SOURCE_DEFAULT_NS;
+		way_close(slot->way, ns, said);
+		return destination_has_other_way(slot->destination, slot->way, now + ns,
+						 now + OTHER_SOON_NS);
+	case REACT_NONE:
+	case REACT_BOUNCE:
+	case REACT_DEFER:
+		break;
+	}
+	return false;
+}
+
+static void untried(struct slot *slot, struct job *j)
+{
+	way_give_back(slot->way, slot->passed_recipients, slot->passed_octets, slot->passed_at);
+	if (slot->learnt == DESTINATION_UNKNOWN)
+		destination_pause(slot->destination, UNTRIED_PAUSE_NS);
+	job_place(j, true, 0);
+}
+
+static void job_back(struct slot *slot, bool at_once)
+{
 	struct job *j = slot->finished;
 
 	slot->finished = NULL;
 	job_take(j, JOB_TRAVELLING);
-	if (slot->result == JOB_UNTRIED) {
-		if (slot->learnt == DESTINATION_UNKNOWN)
-			destination_pause(d, UNTRIED_PAUSE_NS);
-		job_place(j, true, 0);
+	switch (slot->result) {
+	case JOB_UNTRIED:
+		untried(slot, j);
 		return;
-	}
-	if (slot->result == JOB_DEFERRED) {
+	case JOB_PARTLY:
+		job_place_partly(j);
+		return;
+	case JOB_DEFERRED:
+		if (at_once)
+			break;
 		j->attempts += j->attempts < UINT16_MAX;
-		j->next_ms = slot->next_ms;
+		job_defer(j, slot->next_ms);
+		return;
+	case JOB_SETTLED:
+		at_once = false;
+		break;
 	}
-	job_place(j, false, 0);
+	if (at_once)
+		j->next_ms = 0;
+	job_place(j, at_once, 0);
+}
+
+static bool is_shy(const struct slot *slot)
+{
+	return slot->reaction == REACT_SLOW || slot->reaction == REACT_PAUSE ||
+	       slot->reaction == REACT_OTHER_SOURCE;
 }
 
 static void learn(struct slot *slot)
 {
 	struct destination *d = slot->destination;
 
+	if (slot->result != JOB_UNTRIED)
+		destination_count(d);
+	if (is_shy(slot) && slot->reacts_to[0])
+		text_set(&d->last, str_of(slot->reacts_to));
+	else if (slot->learnt == DESTINATION_DOWN || slot->result == JOB_DEFERRED)
+		text_set(&d->last, str_of(slot->said));
 	if (slot->epoch != d->epoch)
 		return;
 	if (slot->learnt == DESTINATION_WORKS)
-		destination_works(d);
+		destination_works(d, is_shy(slot) ? NULL : slot->way);
 	else if (slot->learnt == DESTINATION_DOWN)
-		destination_down(d, str_of(slot->said));
+		destination_down(d, slot->way, str_of(slot->said));
 }
+
+/* ---- the turn: what it gets */
 
 /*
  * Somebody else waits for a slot: then this one ends after its job, and its destination stands at
@@ -127,17 +201,67 @@ static bool others_wait(const struct destination *d)
 	return list_first(&h->first) || (more && (more != &d->in_want || more->next != &h->more));
 }
 
-static struct job *next_job(struct slot *slot)
+/* Its way is still the one that its destination would take from that source. */
+static bool way_is_right(struct slot *slot)
 {
 	struct destination *d = slot->destination;
-	unsigned allowed = d->probing ? 1 : d->allowed;
-	struct list *at = list_first(&d->ready);
-	struct job *j;
 
-	if (!at || destination_is_resting(d) || d->slots > allowed ||
-	    (slot->known && others_wait(d)) || atomic_load(&d->home->schedule->stopping))
+	return !way_is_old(slot->way) && destination_way(d, slot->source) == slot->way &&
+	       !(slot->source && suspended_find(d->home->suspended, SUSPEND_SOURCE,
+						name_str(slot->source)));
+}
+
+static bool may_go_on(struct slot *slot, bool was_down)
+{
+	struct destination *d = slot->destination;
+	const struct home *h = d->home;
+
+	if (atomic_load(&h->schedule->stopping) || d->is_suspended || destination_is_resting(d) ||
+	    d->slots > destination_slots_max(d))
+		return false;
+	if (!slot->known)
+		return true;
+	return !was_down && h->slots <= h->slots_max && !others_wait(d) && way_is_right(slot);
+}
+
+/* The first job with anything left to do; those without end here. */
+static struct job *first_ready(struct destination *d)
+{
+	struct list *at;
+
+	while ((at = list_first(&d->ready))) {
+		struct job *j = LIST_ENTRY(at, struct job, in_queue);
+
+		if (job_refresh(j))
+			return j;
+		job_take(j, JOB_TRAVELLING);
+		job_end(j);
+	}
+	return NULL;
+}
+
+static struct job *next_job(struct slot *slot, bool was_down)
+{
+	struct destination *d = slot->destination;
+	struct world *world = loop_world(d->home->loop);
+	uint64_t now;
+	struct job *j;
+	unsigned n;
+
+	if (!may_go_on(slot, was_down))
 		return NULL;
-	j = LIST_ENTRY(at, struct job, in_queue);
+	j = first_ready(d);
+	if (!j || (!slot->way && !slot_enter(slot)))
+		return NULL;
+	now = world->now(world);
+	n = slot_pass(slot, j->recipients_n, j->message->size);
+	if (!n)
+		return NULL;
+	if (n < j->recipients_n)
+		job_split(j, n);
+	slot->passed_recipients = n;
+	slot->passed_octets = j->message->size;
+	slot->passed_at = now;
 	job_take(j, JOB_IN_FLIGHT);
 	slot->epoch = d->epoch;
 	return j;
@@ -147,17 +271,28 @@ static void turn(struct slot *slot)
 {
 	struct destination *d = slot->destination;
 	struct home *h = d->home;
+	bool was_down = slot->finished && slot->learnt == DESTINATION_DOWN;
 
 	if (slot->finished) {
-		job_back(slot);
+		bool at_once = react(slot);
+
+		job_back(slot, at_once);
 		learn(slot);
+		slot->reaction = REACT_NONE;
+		slot->reacts_to[0] = 0;
 	}
-	slot->job = next_job(slot);
+	if (slot->knows_provider)
+		destination_set_provider(d, slot->provider);
+	if (!slot->known)
+		slot_take_permit(slot);
+	slot->job = next_job(slot, was_down);
 	if (!slot->known)
 		d->asking--;
 	slot->known = true;
-	if (!slot->job)
+	if (!slot->job) {
+		slot_leave(slot);
 		slot_count(d, loop_index(slot->loop), -1);
+	}
 	destination_update(d);
 	home_fill(h);
 	home_arm(h);

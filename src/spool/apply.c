@@ -53,6 +53,12 @@ static void apply_changes(struct item *i)
 		m->crashes = i->flags.crashes;
 		message_unlock(m);
 	}
+	for (unsigned at = 0; at < i->named_n; at++) {
+		if (i->route)
+			index_reroute(m, i->named[at], i->route);
+		else
+			index_warned(m, i->named[at]);
+	}
 	for (unsigned at = 0; at < i->changes_n; at++)
 		index_change(m, &i->changes[at]);
 }

@@ -111,7 +111,9 @@ void batch_outcomes(struct batch *b, struct message *m, const struct outcome *ou
 			.last = describe(b, o),
 		};
 	}
-	i->octets = (uint32_t)record_progress_octets(i->changes, n);
+	i->octets = (uint32_t)record_progress_octets(
+		&(struct progress){ .changes_n = n },
+		&(struct progress_parts){ .changes = i->changes });
 	i->bytes = arena_alloc(&b->arena, i->octets);
 	b->octets += record_align(i->octets) + record_align(RECORD_DONE_OCTETS);
 }
@@ -121,7 +123,54 @@ void batch_flags(struct batch *b, struct message *m, uint8_t flags, uint8_t cras
 	struct item *i = add_item(b, m);
 
 	i->flags = (struct progress){ .has_flags = true, .flags = flags, .crashes = crashes };
-	i->octets = (uint32_t)record_progress_octets(NULL, 0);
+	i->octets = (uint32_t)record_progress_octets(&i->flags, NULL);
 	i->bytes = arena_alloc(&b->arena, i->octets);
 	b->octets += record_align(i->octets);
+}
+
+/* The record of recipients that are only named: nothing in it is left to the committer. */
+static struct item *add_named(struct batch *b, struct message *m, const uint32_t *recipients,
+			      unsigned n)
+{
+	struct item *i = add_item(b, m);
+
+	assert(n);
+	i->named_n = n;
+	i->named = arena_alloc(&b->arena, size_mul(n, sizeof(*i->named)));
+	for (unsigned at = 0; at < n; at++) {
+		assert(recipients[at] < m->recipients_n);
+		i->named[at] = recipients[at];
+	}
+	return i;
+}
+
+static void encode_named(struct batch *b, struct item *i, const struct progress *p,
+			 const struct progress_parts *parts)
+{
+	i->octets = (uint32_t)record_progress_octets(p, parts);
+	i->bytes = arena_alloc(&b->arena, i->octets);
+	record_progress_put(i->bytes, &i->message->id, p, parts);
+	b->octets += record_align(i->octets);
+}
+
+void batch_route(struct batch *b, struct message *m, const uint32_t *recipients, unsigned n,
+		 const struct name *route)
+{
+	struct item *i = add_named(b, m, recipients, n);
+	struct reroute *routes = arena_alloc(&b->arena, size_mul(n, sizeof(*routes)));
+
+	assert(route);
+	i->route = route;
+	for (unsigned at = 0; at < n; at++)
+		routes[at] = (struct reroute){ recipients[at], name_str(route) };
+	encode_named(b, i, &(struct progress){ .routes_n = n },
+		     &(struct progress_parts){ .routes = routes });
+}
+
+void batch_warned(struct batch *b, struct message *m, const uint32_t *recipients, unsigned n)
+{
+	struct item *i = add_named(b, m, recipients, n);
+
+	encode_named(b, i, &(struct progress){ .warned_n = n },
+		     &(struct progress_parts){ .warned = i->named });
 }

@@ -99,7 +99,8 @@ static size_t state_octets(const struct message *m)
 	size_t n = RECORD_DONE_OCTETS + RECORD_HEADER + 64;
 
 	for (uint32_t i = 0; i < m->recipients_n; i++)
-		n += 32 + (m->recipients[i].last ? strlen(m->recipients[i].last) : 0);
+		n += 40 + recipient_route(m, i).n +
+		     (m->recipients[i].last ? strlen(m->recipients[i].last) : 0);
 	return record_align(n);
 }
 
@@ -125,12 +126,18 @@ static void place_state(struct committer *c, struct message *m)
 	struct progress p = { .has_flags = true, .flags = m->flags, .crashes = m->crashes };
 	struct change *changes =
 		arena_alloc(&c->scratch, size_mul(m->recipients_n, sizeof(*changes)));
+	struct reroute *routes =
+		arena_alloc(&c->scratch, size_mul(m->recipients_n, sizeof(*routes)));
+	const struct progress_parts parts = { .routes = routes, .changes = changes };
 	char *record;
 	size_t octets;
 
 	for (uint32_t i = 0; i < m->recipients_n; i++) {
 		const struct recipient *r = &m->recipients[i];
 
+		/* One that has none keeps none: only names are given. */
+		if (recipient_route(m, i).n)
+			routes[p.routes_n++] = (struct reroute){ i, recipient_route(m, i) };
 		changes[p.changes_n++] = (struct change){
 			.recipient = i,
 			.state = r->state,
@@ -140,9 +147,9 @@ static void place_state(struct committer *c, struct message *m)
 			.last = str_of(r->last),
 		};
 	}
-	octets = record_progress_octets(changes, p.changes_n);
+	octets = record_progress_octets(&p, &parts);
 	record = arena_alloc(&c->scratch, octets);
-	record_progress_put(record, &m->id, &p, changes);
+	record_progress_put(record, &m->id, &p, &parts);
 	place_alone(c, record, octets);
 }
 
@@ -226,7 +233,9 @@ static void place_changes(struct committer *c, struct item *i)
 
 	i->closes = decide(i);
 	p.changes_n = i->changes_n;
-	record_progress_put(i->bytes, &m->id, &p, i->changes);
+	if (!i->named_n)	/* else nothing was left open, and it is made already */
+		record_progress_put(i->bytes, &m->id, &p,
+				    &(struct progress_parts){ .changes = i->changes });
 	i->offset = place_alone(c, i->bytes, i->octets);
 	if (i->closes)
 		place_done(c, m);

@@ -131,3 +131,25 @@ void index_change(struct message *m, const struct change *c)
 	mem_free(old);
 	mem_free(last);
 }
+
+void index_reroute(struct message *m, uint32_t recipient, const struct name *route)
+{
+	struct recipient *r = &m->recipients[recipient];
+
+	message_lock(m);
+	if (r->state == RECIPIENT_QUEUED) {
+		atomic_store_explicit(&r->route, route, memory_order_release);
+		r->next_ms = 0;
+	}
+	message_unlock(m);
+}
+
+void index_warned(struct message *m, uint32_t recipient)
+{
+	struct recipient *r = &m->recipients[recipient];
+
+	message_lock(m);
+	if (r->state == RECIPIENT_QUEUED)
+		r->warned = 1;
+	message_unlock(m);
+}

@@ -40,6 +40,9 @@ struct item {
 	bool is_message;
 	struct record_body body;	/* if is_message */
 	struct progress flags;		/* has_flags, flags, crashes */
+	uint32_t *named;		/* in the arena: these recipients... */
+	unsigned named_n;
+	const struct name *route;	/* ...go by this; NULL: were warned */
 	struct change *changes;		/* in the arena */
 	unsigned changes_n;
 	uint64_t offset;		/* where the committer put it */
@@ -209,6 +212,9 @@ void index_remove(struct spool *s, struct message *m, uint64_t batch);
 void index_speaks(struct segment *g, const struct message *m);
 /* The state of one recipient; a final one stays as it is. */
 void index_change(struct message *m, const struct change *c);
+/* Both: nothing for one that is final. By another route it is due at once. */
+void index_reroute(struct message *m, uint32_t recipient, const struct name *route);
+void index_warned(struct message *m, uint32_t recipient);
 /* under the lock; not counted */
 struct message *index_find(struct spool *s, const struct message_id *id);
 

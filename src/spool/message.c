@@ -2,8 +2,9 @@
  * message - one queued message in memory; see message.h.
  *
  * struct, recipients and all text are one allocation: a queue of a million messages is a million
- * blocks, and a message that waits costs no pointers that it does not need. Only the last replies,
- * which come and go, are blocks of their own.
+ * blocks, and a message that waits costs no pointers and offsets that it does not need: what can be
+ * added up from the lengths before it has none. Only the last replies, which come and go, are
+ * blocks of their own.
  *
  * The lock is one byte of spinning, because it is held for a few instructions and a mutex per
  * message would be a sixth of it; who spins long gives up the processor, in case the holder was put
@@ -40,51 +41,37 @@ static size_t text_octets(const struct envelope *e)
 {
 	size_t n = cut(e->sender).n + cut(e->envid).n + cut(e->client).n + cut(e->login).n;
 
-	for (uint32_t i = 0; i < e->recipients_n; i++) {
-		const struct envelope_recipient *r = &e->recipients[i];
-
-		n += cut(r->address).n + cut(r->orcpt).n + cut(r->route).n;
-	}
+	for (uint32_t i = 0; i < e->recipients_n; i++)
+		n += cut(e->recipients[i].address).n + cut(e->recipients[i].orcpt).n;
 	return n;
 }
 
-/* Copies s behind what is there. Returns where it lies. */
-static uint32_t add_text(char *text, uint32_t *used, struct str s, uint16_t *ret_n)
+/* Copies s behind what is there. */
+static uint16_t add_text(char *text, uint32_t *used, struct str s)
 {
-	uint32_t at = *used;
-
 	s = cut(s);
 	if (s.n)
-		memcpy(text + at, s.p, s.n);
+		memcpy(text + *used, s.p, s.n);
 	*used += (uint32_t)s.n;
-	*ret_n = (uint16_t)s.n;
-	return at;
-}
-
-/*
- * A newsletter's recipients mostly share the route: a text equal to the one before lies in its
- * place.
- */
-static uint32_t add_route(char *text, uint32_t *used, const struct recipient *before, struct str s,
-			  uint16_t *ret_n)
-{
-	if (before && str_eq(str_make(text + before->route, before->route_n), cut(s))) {
-		*ret_n = before->route_n;
-		return before->route;
-	}
-	return add_text(text, used, s, ret_n);
+	return (uint16_t)s.n;
 }
 
 static void fill_recipients(struct message *m, const struct envelope *e, char *text, uint32_t *used)
 {
+	const struct name *route = NULL;
+
 	for (uint32_t i = 0; i < e->recipients_n; i++) {
 		const struct envelope_recipient *from = &e->recipients[i];
 		struct recipient *r = &m->recipients[i];
 
-		r->address = add_text(text, used, from->address, &r->address_n);
-		r->orcpt = add_text(text, used, from->orcpt, &r->orcpt_n);
-		r->route = add_route(text, used, i ? r - 1 : NULL, from->route, &r->route_n);
+		r->address = *used;
+		r->address_n = add_text(text, used, from->address);
+		r->orcpt_n = add_text(text, used, from->orcpt);
 		r->notify = (uint8_t)from->notify;
+		/* A newsletter's recipients mostly share the route: it is looked for once. */
+		if (!str_eq(name_str(route), from->route))
+			route = name_intern(from->route);
+		atomic_init(&r->route, route);
 	}
 }
 
@@ -98,23 +85,22 @@ struct message *message_new(const struct envelope *e, struct content *content)
 
 	assert(octets <= UINT32_MAX);
 	m = mem_zalloc(size_add(sizeof(*m), size_add(recipients, octets)));
-	text = (char *)(m + 1) + recipients;
-	m->recipients = (struct recipient *)(void *)(m + 1);
-	m->text = text;
 	atomic_init(&m->refs, 1);
-	m->body = (uint8_t)e->body;
-	m->ret = (uint8_t)e->ret;
+	m->body = (unsigned)e->body & 3;
+	m->ret = (unsigned)e->ret & 3;
 	m->smtputf8 = e->smtputf8;
 	m->local = e->local;
 	m->is_bounce = e->is_bounce;
+	m->tag = e->tag;
 	m->recipients_n = e->recipients_n;
 	atomic_init(&m->open_n, e->recipients_n);
 	m->undecided_n = e->recipients_n;
 	m->arrived_ms = e->arrived_ms;
-	m->sender = add_text(text, &used, e->sender, &m->sender_n);
-	m->envid = add_text(text, &used, e->envid, &m->envid_n);
-	m->client = add_text(text, &used, e->client, &m->client_n);
-	m->login = add_text(text, &used, e->login, &m->login_n);
+	text = (char *)(m->recipients + m->recipients_n);
+	m->sender_n = add_text(text, &used, e->sender);
+	m->envid_n = add_text(text, &used, e->envid);
+	m->client_n = add_text(text, &used, e->client);
+	m->login_n = add_text(text, &used, e->login);
 	fill_recipients(m, e, text, &used);
 	list_init(&m->in_segment);
 	if (content) {
@@ -188,9 +174,7 @@ size_t message_memory(const struct message *m)
 	const struct recipient *last = &m->recipients[m->recipients_n - 1];
 	size_t n = sizeof(*m) + m->recipients_n * sizeof(struct recipient) + 16; /* malloc's own */
 
-	n += (size_t)(last->orcpt + last->orcpt_n);
-	if (last->route >= last->orcpt)
-		n = n - last->orcpt - last->orcpt_n + last->route + last->route_n;
+	n += (size_t)last->address + last->address_n + last->orcpt_n;
 	for (uint32_t i = 0; i < m->recipients_n; i++)
 		if (m->recipients[i].last)
 			n += strlen(m->recipients[i].last) + 1 + 16;

@@ -21,7 +21,7 @@
  *   MESSAGE envelope ("text16" is 2 octets of length and that many bytes)
  *        0      1  BODY=: 0 7BIT, 1 8BITMIME, 2 BINARYMIME
  *        1      1  RET=: 0 unset, 1 FULL, 2 HDRS
- *        2      1  bits: 1 SMTPUTF8, 2 local, 4 a bounce
+ *        2      1  bits: 1 SMTPUTF8, 2 local, 4 a bounce, 8 a tag stands there
  *        3      1  flags: 1 held, 2 held by a restore
  *        4      1  crashes
  *        5      3  zero
@@ -30,18 +30,21 @@
  *       24      8  the content file's name as a number; 0: the body is in the record
  *       32      4  recipients
  *       36      -  sender, envid, client, login, head: text16 each
+ *        -      -  tag: text16, if that bit is set
  *        -      -  each recipient: 1 notify, 1 state, 1 warned, 1 zero, 2 attempts, 8 next attempt
  *          (ms since
  *                  1970), text16 each: address, orcpt, route, last reply
  *   PROGRESS envelope
- *        0      1  bits: 1 the next two count
+ *        0      1  bits: 1 the next two count, 2 reroutes stand there, 4 who was warned
  *        1      1  flags
  *        2      1  crashes
  *        3      1  zero
  *        4      4  changes
- *        8      -  each: 4 recipient's index, 1 state, 1 warned, 2 attempts (the sum), 8 next
- *           attempt, text16 last
- *                  reply (empty: as before)
+ *        8      -  with bit 2: 4 how many reroutes; each: 4 recipient's index, text16 route (empty:
+ *                  that of the one before). By a new route a recipient is due at once
+ *        -      -  with bit 4: 4 how many recipients; each: 4 its index
+ *        -      -  each change: 4 recipient's index, 1 state, 1 warned, 2 attempts (the sum), 8
+ *                  next attempt, text16 last reply (empty: as before)
  *   DONE has none.
  *   COMMIT envelope
  *        0      8  segment that it stands in
@@ -74,11 +77,15 @@
 #define RECIPIENT_FIXED 14
 #define PROGRESS_FIXED 8
 #define CHANGE_FIXED 16
+#define REROUTE_FIXED 4
 
 #define BIT_SMTPUTF8 1
 #define BIT_LOCAL 2
 #define BIT_BOUNCE 4
+#define BIT_TAG 8
 #define BIT_FLAGS 1
+#define BIT_ROUTES 2
+#define BIT_WARNED 4
 
 /* ---- every record */
 
@@ -162,13 +169,13 @@ static char *put_text(char *to, struct str s)
 size_t record_message_octets(const struct message *m, struct str head)
 {
 	size_t n = RECORD_HEADER + MESSAGE_FIXED + (size_t)5 * 2 + m->sender_n + m->envid_n +
-		   m->client_n + m->login_n + head.n;
+		   m->client_n + m->login_n + head.n + (m->tag ? 2 + message_tag(m).n : 0);
 
 	for (uint32_t i = 0; i < m->recipients_n; i++) {
 		const struct recipient *r = &m->recipients[i];
 
-		n += RECIPIENT_FIXED + (size_t)4 * 2 + r->address_n + r->orcpt_n + r->route_n +
-		     (r->last ? strlen(r->last) : 0);
+		n += RECIPIENT_FIXED + (size_t)4 * 2 + r->address_n + r->orcpt_n +
+		     recipient_route(m, i).n + (r->last ? strlen(r->last) : 0);
 	}
 	return n;
 }
@@ -205,7 +212,7 @@ void record_message_put(char *to, const struct message *m, struct str head,
 	to[0] = (char)m->body;
 	to[1] = (char)m->ret;
 	to[2] = (char)((m->smtputf8 ? BIT_SMTPUTF8 : 0) | (m->local ? BIT_LOCAL : 0) |
-		       (m->is_bounce ? BIT_BOUNCE : 0));
+		       (m->is_bounce ? BIT_BOUNCE : 0) | (m->tag ? BIT_TAG : 0));
 	to[3] = (char)m->flags;
 	to[4] = (char)m->crashes;
 	memset(to + 5, 0, 3);
@@ -218,6 +225,8 @@ void record_message_put(char *to, const struct message *m, struct str head,
 	to = put_text(to, message_client(m));
 	to = put_text(to, message_login(m));
 	to = put_text(to, head);
+	if (m->tag)
+		to = put_text(to, message_tag(m));
 	for (uint32_t i = 0; i < m->recipients_n; i++)
 		to = put_recipient(to, m, i);
 }
@@ -225,8 +234,8 @@ void record_message_put(char *to, const struct message *m, struct str head,
 struct fixed {
 	uint8_t bits, flags, crashes;
 	uint32_t recipients_n;
-	struct envelope envelope;
-	struct str head;
+	struct envelope envelope;	/* but for the tag */
+	struct str head, tag;
 	struct record_body body;
 };
 
@@ -251,6 +260,8 @@ static bool get_fixed(const struct record *r, struct cursor *c, struct fixed *re
 	f.envelope.client = cursor_str16(c);
 	f.envelope.login = cursor_str16(c);
 	f.head = cursor_str16(c);
+	if (f.bits & BIT_TAG)
+		f.tag = cursor_str16(c);
 	if (c->bad || f.envelope.body > BODY_BINARYMIME || f.envelope.ret > RET_HDRS ||
 	    !f.recipients_n || f.recipients_n > c->rest.n / (RECIPIENT_FIXED + 4 * 2) ||
 	    r->content_n != (f.body.file ? 0 : f.body.octets))
@@ -318,6 +329,7 @@ struct message *record_message_get(const struct record *r, struct str envelope,
 			goto out;
 	if (c.rest.n)
 		goto out;
+	f.envelope.tag = name_intern(f.tag);
 	f.envelope.recipients = recipients;
 	f.envelope.recipients_n = f.recipients_n;
 	m = message_new(&f.envelope, NULL);
@@ -351,34 +363,49 @@ bool record_message_content(const struct record *r, struct str envelope, struct 
 
 /* ---- PROGRESS */
 
-size_t record_progress_octets(const struct change *changes, unsigned n)
+/* What is written of a reroute: the route only if it is not that of the one before. */
+static struct str route_text(const struct reroute *routes, unsigned i)
+{
+	return i && str_eq(routes[i].route, routes[i - 1].route) ? STR_NONE : routes[i].route;
+}
+
+size_t record_progress_octets(const struct progress *p, const struct progress_parts *parts)
 {
 	size_t octets = RECORD_HEADER + PROGRESS_FIXED;
 
-	for (unsigned i = 0; i < n; i++)
-		octets += CHANGE_FIXED + 2 + changes[i].last.n;
+	if (p->routes_n)
+		octets += 4;
+	for (uint32_t i = 0; i < p->routes_n; i++)
+		octets += REROUTE_FIXED + 2 + route_text(parts->routes, i).n;
+	if (p->warned_n)
+		octets += 4 + (size_t)p->warned_n * 4;
+	for (uint32_t i = 0; i < p->changes_n; i++)
+		octets += CHANGE_FIXED + 2 + parts->changes[i].last.n;
 	return octets;
 }
 
-void record_progress_put(char *to, const struct message_id *id, const struct progress *p,
-			 const struct change *changes)
+static char *put_reroutes(char *to, const struct reroute *routes, uint32_t n)
 {
-	struct record r = {
-		.type = RECORD_PROGRESS,
-		.envelope_n =
-			(uint32_t)(record_progress_octets(changes, p->changes_n) - RECORD_HEADER),
-		.id = *id,
-	};
+	put_u32(to, n);
+	to += 4;
+	for (uint32_t i = 0; i < n; i++) {
+		put_u32(to, routes[i].recipient);
+		to = put_text(to + REROUTE_FIXED, route_text(routes, i));
+	}
+	return to;
+}
 
-	record_put(to, &r);
-	to += RECORD_HEADER;
-	to[0] = p->has_flags ? BIT_FLAGS : 0;
-	to[1] = (char)p->flags;
-	to[2] = (char)p->crashes;
-	to[3] = 0;
-	put_u32(to + 4, p->changes_n);
-	to += PROGRESS_FIXED;
-	for (unsigned i = 0; i < p->changes_n; i++) {
+static char *put_warned(char *to, const uint32_t *recipients, uint32_t n)
+{
+	put_u32(to, n);
+	for (uint32_t i = 0; i < n; i++)
+		put_u32(to + 4 + (size_t)i * 4, recipients[i]);
+	return to + 4 + (size_t)n * 4;
+}
+
+static void put_changes(char *to, const struct change *changes, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
 		const struct change *c = &changes[i];
 
 		put_u32(to, c->recipient);
@@ -390,26 +417,103 @@ void record_progress_put(char *to, const struct message_id *id, const struct pro
 	}
 }
 
+void record_progress_put(char *to, const struct message_id *id, const struct progress *p,
+			 const struct progress_parts *parts)
+{
+	struct record r = {
+		.type = RECORD_PROGRESS,
+		.envelope_n = (uint32_t)(record_progress_octets(p, parts) - RECORD_HEADER),
+		.id = *id,
+	};
+
+	record_put(to, &r);
+	to += RECORD_HEADER;
+	to[0] = (char)((p->has_flags ? BIT_FLAGS : 0) | (p->routes_n ? BIT_ROUTES : 0) |
+		       (p->warned_n ? BIT_WARNED : 0));
+	to[1] = (char)p->flags;
+	to[2] = (char)p->crashes;
+	to[3] = 0;
+	put_u32(to + 4, p->changes_n);
+	to += PROGRESS_FIXED;
+	if (p->routes_n)
+		to = put_reroutes(to, parts->routes, p->routes_n);
+	if (p->warned_n)
+		to = put_warned(to, parts->warned, p->warned_n);
+	put_changes(to, parts->changes, p->changes_n);
+}
+
 bool record_progress_get(struct str envelope, struct progress *ret)
 {
 	struct progress p = { .rest = cursor_of(envelope) };
 
-	p.has_flags = cursor_u8(&p.rest) & BIT_FLAGS;
+	p.bits = cursor_u8(&p.rest);
+	p.has_flags = p.bits & BIT_FLAGS;
 	p.flags = cursor_u8(&p.rest);
 	p.crashes = cursor_u8(&p.rest);
 	cursor_u8(&p.rest);
 	p.changes_n = cursor_u32(&p.rest);
-	if (p.rest.bad || p.changes_n > p.rest.rest.n / (CHANGE_FIXED + 2))
+	if (p.bits & BIT_ROUTES)
+		p.routes_n = cursor_u32(&p.rest);
+	if (p.rest.bad || p.routes_n > p.rest.rest.n / (REROUTE_FIXED + 2) ||
+	    p.changes_n > p.rest.rest.n / (CHANGE_FIXED + 2))
 		return false;
 	*ret = p;
+	return true;
+}
+
+bool record_progress_route(struct progress *p, struct reroute *ret)
+{
+	struct reroute r;
+	struct str text;
+
+	if (!p->routes_n)
+		return false;
+	p->routes_n--;
+	r.recipient = cursor_u32(&p->rest);
+	text = cursor_str16(&p->rest);
+	r.route = text.n ? text : p->route;
+	if (!r.route.n)
+		p->rest.bad = true;
+	if (p->rest.bad)
+		return false;
+	p->route = r.route;
+	*ret = r;
+	return true;
+}
+
+/* How many stand behind the reroutes: 0 if the bit says that none do. */
+static void get_warned_n(struct progress *p)
+{
+	if (!(p->bits & BIT_WARNED))
+		return;
+	p->bits &= (uint8_t)~BIT_WARNED;
+	p->warned_n = cursor_u32(&p->rest);
+	if (p->warned_n > p->rest.rest.n / 4)
+		p->rest.bad = true;
+}
+
+bool record_progress_warned(struct progress *p, uint32_t *ret_recipient)
+{
+	struct reroute skipped;
+
+	while (record_progress_route(p, &skipped))
+		;
+	get_warned_n(p);
+	if (!p->warned_n || p->rest.bad)
+		return false;
+	p->warned_n--;
+	*ret_recipient = cursor_u32(&p->rest);
 	return true;
 }
 
 bool record_progress_next(struct progress *p, struct change *ret)
 {
 	struct change c = { 0 };
+	uint32_t skipped;
 
-	if (!p->changes_n)
+	while (record_progress_warned(p, &skipped))
+		;
+	if (!p->changes_n || p->rest.bad)
 		return false;
 	p->changes_n--;
 	c.recipient = cursor_u32(&p->rest);

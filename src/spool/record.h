@@ -64,7 +64,10 @@ struct record_body {
 size_t record_message_octets(const struct message *m, struct str head);
 void record_message_put(char *to, const struct message *m, struct str head,
 			const struct record_body *body);
-/* A new message with its state, or NULL: malformed. ret_head borrows envelope. */
+/*
+ * A new message with its state, or NULL: malformed. ret_head borrows envelope. Interns routes and
+ * tag: only for records whose checksum fits.
+ */
 struct message *record_message_get(const struct record *r, struct str envelope,
 				   struct str *ret_head, struct record_body *ret_body);
 /* Only head and body of it, for readers. */
@@ -81,19 +84,40 @@ struct change {
 	struct str last;	/* empty: keeps the one before */
 };
 
+/* A recipient's new route, by which it is due at once. */
+struct reroute {
+	uint32_t recipient;
+	struct str route;
+};
+
 struct progress {
 	bool has_flags;
 	uint8_t flags, crashes;	/* if has_flags */
-	uint32_t changes_n;
+	uint32_t routes_n, warned_n, changes_n;	/* that are still to come */
 	struct cursor rest;
+	/* private */
+	uint8_t bits;		/* of what stands there */
+	struct str route;	/* of the reroute before */
 };
 
-size_t record_progress_octets(const struct change *changes, unsigned n);
-/* p->rest is not read. */
+/* What a PROGRESS record is made of: as many of each as its struct progress says. */
+struct progress_parts {
+	const struct reroute *routes;
+	const uint32_t *warned;		/* recipients */
+	const struct change *changes;
+};
+
+/* Of p only the counts and flags are read. */
+size_t record_progress_octets(const struct progress *p, const struct progress_parts *parts);
 void record_progress_put(char *to, const struct message_id *id, const struct progress *p,
-			 const struct change *changes);
+			 const struct progress_parts *parts);
 bool record_progress_get(struct str envelope, struct progress *ret);
-/* False: no more, or malformed (p->rest.bad). */
+/*
+ * In this order: all reroutes, all who were warned, then all changes, which may set another time.
+ * False: no more, or malformed (p->rest.bad). Each goes over what was not asked for.
+ */
+bool record_progress_route(struct progress *p, struct reroute *ret);
+bool record_progress_warned(struct progress *p, uint32_t *ret_recipient);
 bool record_progress_next(struct progress *p, struct change *ret);
 
 /* ---- DONE, COMMIT, SEAL */

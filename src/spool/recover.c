@@ -212,6 +212,8 @@ static struct last last_commit_of(struct recovery *r, struct old_segment *old)
 		if (f.header.type == RECORD_COMMIT &&
 		    record_commit_get(scan_envelope(&f), &last.commit))
 			last.end = sc.at;
+	/* behind it, it may hide the real last one */
+	r->unreadable |= sc.unreadable && sc.unreadable_at + RECORD_PAGE > last.end;
 	r->stats->octets_read += sc.octets_read;
 	scan_done(&sc);
 	return last;
@@ -516,6 +518,14 @@ static void report(struct recovery *r)
 		     (unsigned long long)st->quarantined_files, (unsigned long long)st->took_ms);
 }
 
+static int check_readable(const struct recovery *r, struct buf *error)
+{
+	if (!r->unreadable)
+		return 0;
+	buf_printf(error, "the end of the log cannot be read: %s", strerror(EIO));
+	return -EIO;
+}
+
 static int run(struct recovery *r, struct buf *error)
 {
 	int e = open_segments(r, error);
@@ -526,12 +536,12 @@ static int run(struct recovery *r, struct buf *error)
 		return e;
 	recover_read_seals(r);
 	recover_find_end(r);
-	if (r->unreadable) {
-		buf_printf(error, "the end of the log cannot be read: %s", strerror(EIO));
-		return -EIO;
-	}
+	if ((e = check_readable(r, error)) < 0)
+		return e;
 	adopt_segments(r);
 	replay(r);
+	if ((e = check_readable(r, error)) < 0)
+		return e;
 	if ((e = sync_last(r, error)) < 0 || (e = check_files(r, error)) < 0)
 		return e;
 	committer_open(r->spool, r->last_batch + 1);

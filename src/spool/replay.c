@@ -43,14 +43,17 @@ static void damage(struct recovery *r, struct segment *g, uint64_t from, uint64_
 /*
  * Octets that are no records, before the last COMMIT. Behind the checkpoint only notes can have
  * stood there - a batch with a commit is synced before the next one is written - and a power cut
- * may lose any of their sectors: that is a torn batch like any other. Everywhere else it is damage.
+ * may lose any of their sectors: that is a torn batch like any other, unless it cannot be read now:
+ * then what was acknowledged may lie there. Everywhere else it is damage.
  */
-static void hole(struct recovery *r, struct segment *g, uint64_t from, uint64_t to)
+static void hole(struct recovery *r, struct scan *sc, uint64_t from, uint64_t to)
 {
-	if (r->batch > r->checkpoint)
-		r->stats->torn_batches++;
+	if (r->batch <= r->checkpoint)
+		damage(r, sc->g, from, to);
+	else if (sc->unreadable && sc->unreadable_at + RECORD_PAGE > from)
+		r->unreadable = true;
 	else
-		damage(r, g, from, to);
+		r->stats->torn_batches++;
 }
 
 static void replay_message(struct recovery *r, struct scan *sc, const struct scanned *f)
@@ -65,7 +68,10 @@ static void replay_message(struct recovery *r, struct scan *sc, const struct sca
 		return;
 	m = record_message_get(&f->header, scan_envelope(f), &head, &body);
 	if (!m || (r->batch > r->checkpoint && !scan_content_is_sound(sc, f))) {
-		damage(r, sc->g, f->offset, f->offset + octets);
+		if (m && sc->unreadable)
+			r->unreadable = true;
+		else
+			damage(r, sc->g, f->offset, f->offset + octets);
 		message_unref(m);
 		return;
 	}
@@ -95,7 +101,9 @@ static void replay_progress(struct recovery *r, struct segment *g, const struct 
 {
 	struct message *m = index_find(r->spool, &f->header.id);
 	struct progress p;
+	struct reroute reroute;
 	struct change change;
+	uint32_t warned;
 
 	if (!m) {
 		speaks_of_unknown(r, g);
@@ -110,6 +118,15 @@ static void replay_progress(struct recovery *r, struct segment *g, const struct 
 		m->flags = p.flags;
 		m->crashes = p.crashes;
 	}
+	while (record_progress_route(&p, &reroute)) {
+		const struct name *route = name_intern(reroute.route);
+
+		if (route && reroute.recipient < m->recipients_n)
+			index_reroute(m, reroute.recipient, route);
+	}
+	while (record_progress_warned(&p, &warned))
+		if (warned < m->recipients_n)
+			index_warned(m, warned);
 	while (record_progress_next(&p, &change))
 		if (change.recipient < m->recipients_n)
 			index_change(m, &change);
@@ -166,7 +183,7 @@ static void replay_segment(struct recovery *r, struct old_segment *old)
 	do {
 		more = scan_next(&sc, &f);
 		if (f.damage_from)
-			hole(r, old->g, f.damage_from, f.offset);
+			hole(r, &sc, f.damage_from, f.offset);
 		if (more)
 			replay_record(r, &sc, &f);
 	} while (more);

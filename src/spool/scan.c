@@ -48,6 +48,7 @@ static void read_around_damage(struct scan *sc, size_t n)
 			continue;
 		memset(sc->window + at, 0xff, piece);
 		sc->unreadable = true;
+		sc->unreadable_at = sc->window_at + at;
 	}
 }
 

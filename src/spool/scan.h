@@ -13,7 +13,8 @@ struct scan {
 	size_t window_n, window_size;
 	uint64_t window_at;
 	uint64_t octets_read;
-	bool unreadable;	/* some of it could not be read, again and again */
+	bool unreadable;	/* some of it could not be read, again and again ... */
+	uint64_t unreadable_at;	/* ... the last page of that */
 };
 
 struct scanned {

@@ -15,9 +15,10 @@
  * SPOOL/content/    large bodies
  * SPOOL/quarantine/ what was damaged
  */
-#include "spool/inner.h"
+#include "spool/committer.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <fcntl.h>
 #include <stdarg.h>
 
@@ -313,22 +314,56 @@ struct message *spool_find(struct spool *s, const struct message_id *id)
 	return m;
 }
 
+/* ---- a walk over the index that holds the lock only for a piece of it */
+
+#define EACH_BUCKETS 1024	/* under one lock: some tens of microseconds */
+
+/*
+ * The bucket after this one, counted with the bits in reverse: when the map doubles meanwhile (it
+ * never shrinks) a bucket's members fall to it and to one that comes later in this order, so that
+ * a member that stays is met exactly once.
+ */
+static size_t bucket_after(size_t at, size_t size)
+{
+	size_t bit = size >> 1;
+
+	while (at & bit) {
+		at ^= bit;
+		bit >>= 1;
+	}
+	return at | bit;	/* 0: it was the last */
+}
+
+/* The messages of some buckets, counted; false: there are no more. *at goes on. */
+static bool each_piece(struct spool *s, size_t *at, struct message_list *piece)
+{
+	spool_lock(s);
+	for (int i = 0; i < EACH_BUCKETS && s->index.size; i++) {
+		for (struct map_node *n = map_bucket_first(&s->index, *at); n;
+		     n = map_bucket_next(&s->index, n))
+			messages_add(piece, CONTAINER_OF(n, struct message, node));
+		*at = bucket_after(*at, s->index.size);
+		if (!*at)
+			break;
+	}
+	spool_unlock(s);
+	return *at;
+}
+
 void spool_each(struct spool *s, void (*fn)(void *arg, struct message *m), void *arg)
 {
-	struct message **all;
-	struct map_node *node = NULL;
-	size_t n = 0;
+	struct message_list piece = { 0 };
+	size_t at = 0;
+	bool more;
 
-	spool_lock(s);
-	all = mem_calloc(s->index.n, sizeof(struct message *));
-	while ((node = map_walk(&s->index, node)))
-		all[n++] = message_ref(CONTAINER_OF(node, struct message, node));
-	spool_unlock(s);
-	for (size_t i = 0; i < n; i++) {
-		fn(arg, all[i]);
-		message_unref(all[i]);
-	}
-	mem_free(all);
+	do {
+		more = each_piece(s, &at, &piece);
+		for (unsigned i = 0; i < piece.n; i++)
+			fn(arg, piece.messages[i]);
+		messages_clear(&piece);
+		sched_yield();
+	} while (more);
+	mem_free(piece.messages);
 }
 
 void spool_stats(struct spool *s, struct spool_stats *ret)

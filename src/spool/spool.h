@@ -94,6 +94,18 @@ void batch_message(struct batch *b, struct message *m);
 void batch_outcomes(struct batch *b, struct message *m, const struct outcome *outcomes, unsigned n);
 /* Hold or release, and the crash count. */
 void batch_flags(struct batch *b, struct message *m, uint8_t flags, uint8_t crashes);
+/*
+ * Those recipients go by another route from now on, and are due at once by it; attempts, warnings
+ * and what was said stay, and what is final stays final. Who plans deliveries (schedule/) must be
+ * told: the jobs that there are belong to the old route.
+ */
+void batch_route(struct batch *b, struct message *m, const uint32_t *recipients, unsigned n,
+		 const struct name *route);
+/*
+ * Those recipients were told of in a delayed notice that another recipient's delay made due.
+ * Nothing else of them changes, so whoever works on them meanwhile is not disturbed.
+ */
+void batch_warned(struct batch *b, struct message *m, const uint32_t *recipients, unsigned n);
 void batch_free(struct batch *b);	/* only for one that was neither committed nor noted */
 
 /*

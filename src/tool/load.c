@@ -24,7 +24,7 @@ struct command {
 	struct load load;
 	const char *server_text, *sink_text, *ledger_path;
 	bool json, quiet, sessions;
-	uint64_t size, recipients, seed, wait_ns;
+	uint64_t size, recipients, domains, seed, wait_ns;
 	struct sink_settings settings;	/* of the own sink */
 	struct sink *sink;
 	double cpu_s;
@@ -266,6 +266,8 @@ static bool prepare(struct command *c, struct buf *error)
 		buf_add_lit(error, "--connections wants 1 to 20000");
 	else if (!c->recipients || c->recipients > LOAD_RECIPIENTS_MAX)
 		buf_printf(error, "--recipients wants 1 to %d", LOAD_RECIPIENTS_MAX);
+	else if (c->domains > LOAD_DOMAINS_MAX)
+		buf_printf(error, "--domains wants at most %d", LOAD_DOMAINS_MAX);
 	else if (c->size > UINT32_MAX / 2)
 		buf_add_lit(error, "--size wants at most 2047M");
 	else if (c->sink_text && l->count > PROOF_ROWS_MAX * 10)
@@ -277,6 +279,7 @@ static bool prepare(struct command *c, struct buf *error)
 	l->plan.size = c->size < LOAD_SIZE_MIN ? LOAD_SIZE_MIN : (size_t)c->size;
 	l->plan.seed = c->seed;
 	l->plan.recipients_n = (unsigned)c->recipients;
+	l->plan.domains_n = (unsigned)c->domains;
 	run_name(l->plan.run, c->seed);
 	l->has_proof = c->sink_text != NULL;
 	if (l->has_proof && (!l->count || l->count > PROOF_ROWS_MAX * 10))
@@ -355,6 +358,8 @@ static const struct option_row rows[] = {
 	{"rate", "RATE", OPTION_RATE, &the_command.load.rate, NULL,
 	 "messages per time, as in 100/s (as fast as it goes)"},
 	{"recipients", "N", OPTION_NUMBER, &the_command.recipients, NULL, "of each message (1)"},
+	{"domains", "N", OPTION_NUMBER, &the_command.domains, NULL,
+	 "spread the recipients over d0.DOMAIN, d1.DOMAIN ... (the domain itself)"},
 	{"from", "ADDRESS", OPTION_TEXT, &the_command.load.plan.from, NULL, "sender"},
 	{"to", "ADDRESS", OPTION_TEXT, &the_command.load.plan.to, NULL,
 	 "recipient; with a number before it if several"},

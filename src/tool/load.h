@@ -14,6 +14,7 @@
 #include "tool/stage.h"
 
 #define LOAD_RECIPIENTS_MAX 1000
+#define LOAD_DOMAINS_MAX 10000000
 #define LOAD_ERRORS_MAX 32
 #define LOAD_SIZE_MIN 256	/* octets of a message */
 
@@ -63,13 +64,17 @@ struct load_plan {
 	size_t size;			/* octets of content */
 	const char *from, *to;
 	unsigned recipients_n;
+	unsigned domains_n;		/* > 0: spread over d0.DOMAIN, d1.DOMAIN ... */
 };
 
 /* Message number n: X-Relevo-Load first, lines of pseudo-random text, exactly plan->size octets. */
 void load_message_make(struct buf *out, const struct load_plan *plan, uint64_t number);
-/* The i-th recipient (from 0): the address itself, or with a number before it if there are several.
+/*
+ * The i-th recipient (from 0) of message number n: the address itself, with a number before it if
+ * there are several, and a label before its domain if there are several of those: each recipient of
+ * the run goes to the next one.
  */
-void load_recipient(struct buf *out, const struct load_plan *plan, unsigned i);
+void load_recipient(struct buf *out, const struct load_plan *plan, uint64_t number, unsigned i);
 
 /* ---- load_session.c */
 struct load {

@@ -56,11 +56,21 @@ static void add_body(struct buf *out, size_t n, uint64_t *state)
 	}
 }
 
-void load_recipient(struct buf *out, const struct load_plan *plan, unsigned i)
+void load_recipient(struct buf *out, const struct load_plan *plan, uint64_t number, unsigned i)
 {
+	struct str to = str_of(plan->to);
+	size_t local = (size_t)(str_rfind(to, '@') + 1);
+
 	if (plan->recipients_n > 1)
 		buf_add_u64(out, i + 1);
-	buf_add_str(out, str_of(plan->to));
+	if (!plan->domains_n) {
+		buf_add_str(out, to);
+		return;
+	}
+	buf_add_str(out, str_sub(to, 0, local));
+	buf_printf(out, "d%llu.",
+		   (unsigned long long)((number * plan->recipients_n + i) % plan->domains_n));
+	buf_add_str(out, str_from(to, local));
 }
 
 void load_message_make(struct buf *out, const struct load_plan *plan, uint64_t number)

@@ -82,7 +82,7 @@ struct transaction {
 	struct buf recipients;		/* owned; those accepted, for the ledger */
 };
 
-static void add_command(struct buf *out, const struct load *l, unsigned i)
+static void add_command(struct buf *out, const struct load *l, uint64_t number, unsigned i)
 {
 	const struct load_plan *plan = &l->plan;
 
@@ -90,7 +90,7 @@ static void add_command(struct buf *out, const struct load *l, unsigned i)
 		buf_printf(out, "MAIL FROM:<%s>\r\n", plan->from);
 	} else if (i <= plan->recipients_n) {
 		buf_add_lit(out, "RCPT TO:<");
-		load_recipient(out, plan, i - 1);
+		load_recipient(out, plan, number, i - 1);
 		buf_add_lit(out, ">\r\n");
 	} else {
 		buf_add_lit(out, "DATA\r\n");
@@ -116,7 +116,7 @@ static void judge(struct session *s, struct transaction *t, unsigned i)
 	} else if (stage == STAGE_RCPT) {
 		if (t->accepted_n++)
 			buf_add_byte(&t->recipients, ',');
-		load_recipient(&t->recipients, plan, i - 1);
+		load_recipient(&t->recipients, plan, t->number, i - 1);
 	} else {
 		t->go_ahead = true;
 	}
@@ -133,14 +133,14 @@ static int say_envelope(struct session *s, struct transaction *t) SUSPENDS
 
 	for (unsigned i = 0; flight && r == 0 && i < commands; i++) {
 		buf_clear(&line);
-		add_command(&line, l, i);
+		add_command(&line, l, t->number, i);
 		r = dialogue_add(&s->dialogue, buf_str(&line));
 	}
 	for (unsigned i = 0; r == 0 && i < commands; i++) {
 		if (!flight && ((i == 1 && !t->opened) || (i == commands - 1 && !t->accepted_n)))
 			break;
 		buf_clear(&line);
-		add_command(&line, l, i);
+		add_command(&line, l, t->number, i);
 		r = flight ? dialogue_reply(&s->dialogue)
 			   : dialogue_command(&s->dialogue, buf_str(&line));
 		if (r == 0)

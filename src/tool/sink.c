@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#define BACKLOG 1024
+#define BACKLOG 8192		/* bounded by net.core.somaxconn */
 
 static const struct {
 	const char *name;

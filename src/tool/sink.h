@@ -9,6 +9,8 @@
 #define TOOL_SINK_H
 
 #include "tool/digest.h"
+#include "tool/sink_guard.h"
+#include "tool/sink_watch.h"
 #include "tool/stage.h"
 
 #include "net/stream.h"
@@ -32,7 +34,7 @@ struct sink_reply {
 };
 
 #define SINK_REPLIES_MAX 32
-#define SINK_LISTENS_MAX 16
+#define SINK_LISTENS_MAX 64
 #define SINK_WORKERS_MAX 64
 
 /* A message that was accepted; all borrowed for the call. */
@@ -46,6 +48,9 @@ struct sink_settings {
 	unsigned offers;		/* OFFER_* */
 	uint64_t delay_ns[SINK_STAGES];
 	bool cut[SINK_STAGES];		/* the connection is dropped there */
+	uint32_t cut_share;		/* per million: of connections, at a stage drawn for each */
+	/* what is said waits so long, pipelined replies together: a distance */
+	uint64_t latency_ns;
 	struct sink_reply replies[SINK_REPLIES_MAX];
 	unsigned replies_n;
 	const char *store;		/* folder for messages; NULL: none */
@@ -55,6 +60,8 @@ struct sink_settings {
 	/* Called on the session's loop, outside of waits. NULL: nobody wants to know. */
 	void (*accepted)(void *arg, const struct sink_message *m);
 	void *arg;
+	struct guard *guard;		/* borrowed; NULL: nobody is refused */
+	struct watch *watch;		/* borrowed; NULL: nothing is counted beside the totals */
 };
 
 struct sink;

@@ -9,10 +9,11 @@
 #include "tool/tool.h"
 
 #include "tool/options.h"
-#include "tool/sink.h"
+#include "tool/sink_provider.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #define GRACE (100 * MILLISECOND)	/* after the last message, for QUIT */
 
@@ -21,6 +22,7 @@ static const char *const stage_names[SINK_STAGES] = {"connect", "ehlo", "mail",
 
 struct command {
 	struct sink_settings settings;
+	struct sink_provider provider;
 	struct endpoint listens[SINK_LISTENS_MAX];
 	unsigned listens_n;
 	uint64_t workers, count, time_ns;
@@ -92,21 +94,12 @@ static bool add_delay(void *target, const char *value, struct buf *error)
 static bool parse_reply(struct str s, struct sink_reply *ret)
 {
 	ssize_t percent = str_rfind(s, '%');
-	struct str code;
-	uint64_t number;
 
 	ret->share = 1000000;
 	if (percent > 0 && percent + 1 < (ssize_t)s.n &&
 	    parse_share(str_from(s, (size_t)percent + 1), &ret->share))
 		s = str_sub(s, 0, (size_t)percent);
-	code = str_word(&s);
-	if (code.n != 3 || !str_parse_u64(code, 599, &number) || number < 200)
-		return false;
-	ret->reply.code = (uint16_t)number;
-	s = str_trim(s);
-	if (!enhanced_parse(s, &ret->reply.enhanced, &ret->reply.text))
-		ret->reply.text = s;
-	return true;
+	return provider_parse_reply(s, &ret->reply);
 }
 
 static bool add_reply(void *target, const char *value, struct buf *error)
@@ -150,6 +143,8 @@ static bool add_cut(void *target, const char *value, struct buf *error)
 	struct command *c = target;
 	enum sink_stage stage;
 
+	if (strchr(value, '%') && parse_share(str_of(value), &c->settings.cut_share))
+		return true;
 	if (!parse_stage(str_of(value), &stage, error))
 		return false;
 	c->settings.cut[stage] = true;
@@ -280,11 +275,25 @@ static bool listen_all(struct command *c)
 	return true;
 }
 
+/* A connection each: as many as the system gives. */
+static void raise_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 static int serve(struct command *c)
 {
 	double cpu_s;
 	int result = 1;
 
+	raise_descriptors();
+	if (!provider_open(&c->provider, &c->settings))
+		return 1;
 	stage_open(&c->stage, (unsigned)c->workers);
 	c->sink = sink_new(&c->stage, &c->settings, 0, (unsigned)c->workers);
 	if (listen_all(c)) {
@@ -296,7 +305,7 @@ static int serve(struct command *c)
 	sink_stop(c->sink);
 	stage_close(&c->stage);
 	sink_free(c->sink);
-	return result;
+	return provider_close(&c->provider, &c->settings) ? result : 1;
 }
 
 static int run(struct command *c)
@@ -348,7 +357,34 @@ static const struct option_row rows[] = {
 	{"reply", "STAGE=CODE TEXT", OPTION_CALL, &the_command, add_reply,
 	 "answer that; %N behind it: only N percent"},
 	{"share", "PERCENT", OPTION_CALL, &the_command, set_share, "of the --reply before it"},
-	{"cut", "STAGE", OPTION_CALL, &the_command, add_cut, "drop the connection there"},
+	{"cut", "STAGE|N%", OPTION_CALL, &the_command, add_cut,
+	 "drop the connection there; or a share of them, anywhere"},
+	{"latency", "TIME", OPTION_TIME, &the_command.settings.latency_ns, NULL,
+	 "distance: what is said waits so long"},
+	{"connections-max", "N", OPTION_NUMBER, &the_command.provider.guard.connections_max, NULL,
+	 "at once; more get 421"},
+	{"close", NULL, OPTION_FLAG, &the_command.provider.guard.closes, NULL,
+	 "more are closed without a word"},
+	{"rate", "N/PERIOD", OPTION_CALL, &the_command.provider, provider_set_rate,
+	 "transactions, as in 100/min or 5/10s; more get 421 4.7.28"},
+	{"rate-reply", "CODE TEXT", OPTION_CALL, &the_command.provider, provider_set_rate_reply,
+	 "what they get instead"},
+	{"per-ip", NULL, OPTION_FLAG, &the_command.provider.guard.per_ip, NULL,
+	 "both count for each client address"},
+	{"messages-max", "N", OPTION_NUMBER, &the_command.provider.guard.messages_max, NULL,
+	 "on a connection; then 421"},
+	{"greylist", "TIME", OPTION_TIME, &the_command.provider.guard.greylist_ns, NULL,
+	 "450 until a sender, recipient and client have waited"},
+	{"blocklist", "NETWORK", OPTION_CALL, &the_command.provider, provider_add_block,
+	 "clients that get 554 5.7.1; may be repeated"},
+	{"blocklist-reply", "CODE TEXT", OPTION_CALL, &the_command.provider,
+	 provider_set_block_reply, "what they get instead"},
+	{"stats", "FILE", OPTION_TEXT, &the_command.provider.stats_path, NULL,
+	 "what was seen, as JSON at the end"},
+	{"window", "TIME", OPTION_CALL, &the_command.provider, provider_add_window,
+	 "of the peaks in it; may be repeated (1s)"},
+	{"journal", "FILE", OPTION_TEXT, &the_command.provider.journal_path, NULL,
+	 "a line per transaction: ms client host code sender recipients size"},
 	{"offer", "LIST", OPTION_CALL, &the_command, set_offers,
 	 "these extensions only, comma between"},
 	{"no-pipelining", NULL, OPTION_CALL, &the_command, no_pipelining, "do not offer it"},

@@ -31,6 +31,11 @@ struct session {
 	unsigned recipients_n;
 	uint64_t octets;		/* of content so far */
 	bool in_chunks;			/* a BDAT came in this transaction */
+	unsigned messages;		/* taken on this connection */
+	enum sink_stage cut_at;		/* SINK_STAGES: nowhere */
+	struct watch_visit visit;
+	int64_t mail_ms;		/* wall clock; 0: no transaction */
+	unsigned code;			/* of the last reply that decided something in it */
 	struct buf sender;		/* owned */
 	struct buf recipients;		/* owned; comma between */
 	struct buf stored;		/* owned; content for the file */
@@ -44,6 +49,19 @@ enum { GO_ON = 0, HANG_UP = 1 };
 static uint64_t deadline(void)
 {
 	return in_seconds(TIMEOUT_S);
+}
+
+/* What is said takes its time to get there; what is said together takes it once. */
+static int flush(struct session *t) SUSPENDS
+{
+	uint64_t latency = t->sink->settings.latency_ns;
+	int r;
+
+	if (!stream_unsent(t->stream))
+		return 0;
+	if (latency && (r = task_sleep_until(loop_now() + latency)) < 0)
+		return r;
+	return stream_flush(t->stream, deadline());
 }
 
 static int say(struct session *t, struct str line) SUSPENDS
@@ -81,12 +99,12 @@ static int act(struct session *t, enum sink_stage stage, struct reply *ret_reply
 
 	*ret_reply = (struct reply){ 0 };
 	if (o->delay_ns[stage]) {
-		int r = stream_unsent(t->stream) ? stream_flush(t->stream, deadline()) : 0;
+		int r = flush(t);
 
 		if (r < 0 || (r = task_sleep_until(loop_now() + o->delay_ns[stage])) < 0)
 			return r;
 	}
-	if (o->cut[stage]) {
+	if (o->cut[stage] || stage == t->cut_at) {
 		atomic_fetch_add_explicit(&t->sink->cut, 1, memory_order_relaxed);
 		return -ECONNABORTED;
 	}
@@ -110,6 +128,8 @@ static int answer(struct session *t, enum sink_stage stage, struct str yes, bool
 	if (r < 0)
 		return r;
 	*ret_yes = !told.code || reply_is_positive(&told);
+	if (!*ret_yes)
+		t->code = told.code;
 	if (!told.code)
 		return say(t, yes);
 	if ((r = say_reply(t, &told)) < 0)
@@ -117,8 +137,25 @@ static int answer(struct session *t, enum sink_stage stage, struct str yes, bool
 	return told.code == 421 ? HANG_UP : GO_ON;
 }
 
+static void journal(struct session *t)
+{
+	const struct watch_line line = {
+		.mail_ms = t->mail_ms,
+		.code = t->code,
+		.sender = buf_str(&t->sender),
+		.recipients = buf_str(&t->recipients),
+		.octets = t->octets,
+	};
+
+	if (t->mail_ms && t->sink->settings.watch)
+		watch_journal(t->sink->settings.watch, &t->visit, &line);
+	t->mail_ms = 0;
+	t->code = 0;
+}
+
 static void reset(struct session *t)
 {
+	journal(t);
 	t->has_mail = t->in_chunks = t->smtputf8 = false;
 	t->recipients_n = 0;
 	t->octets = 0;
@@ -151,7 +188,9 @@ static int on_hello(struct session *t, enum verb verb) SUSPENDS
 
 static bool keeps_names(const struct session *t)
 {
-	return t->sink->settings.accepted || t->sink->settings.store || t->sink->settings.lmtp;
+	const struct sink_settings *o = &t->sink->settings;
+
+	return o->accepted || o->store || o->lmtp || o->watch || o->guard;
 }
 
 static void keep_line(struct session *t, const char *verb, struct str args)
@@ -162,6 +201,20 @@ static void keep_line(struct session *t, const char *verb, struct str args)
 	buf_add_byte(&t->envelope, ' ');
 	buf_add_str(&t->envelope, args);
 	buf_add_byte(&t->envelope, '\n');
+}
+
+/* As the guard says. */
+static int refuse(struct session *t, const struct reply *told) SUSPENDS
+{
+	int r;
+
+	atomic_fetch_add_explicit(&t->sink->refused, 1, memory_order_relaxed);
+	t->code = told->code;
+	if (!told->code)
+		return -ECONNABORTED;
+	if ((r = say_reply(t, told)) < 0)
+		return r;
+	return told->code == 421 ? HANG_UP : GO_ON;
 }
 
 static int on_mail(struct session *t, struct str args) SUSPENDS
@@ -180,6 +233,16 @@ static int on_mail(struct session *t, struct str args) SUSPENDS
 		keep_line(t, "MAIL", args);
 	}
 	t->smtputf8 = mail.smtputf8;
+	if (t->sink->settings.watch) {
+		t->mail_ms = world_self()->wall_ms(world_self());
+		watch_mail(t->sink->settings.watch, &t->visit, stage_now());
+	}
+	if (t->sink->settings.guard &&
+	    !guard_mail(t->sink->settings.guard, &t->peer.ip, t->messages, stage_now(), &bad)) {
+		r = refuse(t, &bad);
+		reset(t);
+		return r;
+	}
 	r = answer(t, SINK_MAIL, STR("250 2.1.0 ok\r\n"), &yes);
 	if (r == GO_ON && yes)
 		t->has_mail = true;
@@ -206,7 +269,13 @@ static int on_rcpt(struct session *t, struct str args) SUSPENDS
 		buf_add_str(&t->recipients, rcpt.recipient.whole);
 		keep_line(t, "RCPT", args);
 	}
-	r = answer(t, SINK_RCPT, STR("250 2.1.5 ok\r\n"), &yes);
+	if (t->sink->settings.watch)
+		watch_rcpt(t->sink->settings.watch, &t->visit, rcpt.recipient.domain, !before,
+			   stage_now());
+	yes = !t->sink->settings.guard ||
+	      guard_rcpt(t->sink->settings.guard, &t->peer.ip, buf_str(&t->sender),
+			 rcpt.recipient.whole, stage_now(), &bad);
+	r = yes ? answer(t, SINK_RCPT, STR("250 2.1.5 ok\r\n"), &yes) : refuse(t, &bad);
 	if (r == GO_ON && yes) {
 		t->recipients_n++;
 	} else {
@@ -271,11 +340,15 @@ static void count(struct session *t, unsigned recipients_n)
 	atomic_fetch_add_explicit(&s->messages, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->recipients, recipients_n, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->octets, t->octets, memory_order_relaxed);
+	t->messages++;
+	t->code = 250;
+	if (s->settings.watch)
+		watch_message(s->settings.watch, &t->visit, recipients_n, t->octets);
 }
 
 static int flush_first(struct session *t) SUSPENDS
 {
-	return t->sink->settings.flush_first ? stream_flush(t->stream, deadline()) : 0;
+	return t->sink->settings.flush_first ? flush(t) : 0;
 }
 
 /* One reply for each recipient that was accepted (RFC 2033 4.2); each is drawn for itself. */
@@ -372,11 +445,11 @@ static int on_data(struct session *t) SUSPENDS
 		return r;
 	if (told.code) {
 		r = say_reply(t, &told);
+		t->code = told.code;
 		reset(t);
 		return r < 0 ? r : told.code == 421;
 	}
-	if ((r = say(t, STR("354 go ahead\r\n"))) < 0 ||
-	    (r = stream_flush(t->stream, deadline())) < 0)
+	if ((r = say(t, STR("354 go ahead\r\n"))) < 0 || (r = flush(t)) < 0)
 		return r;
 	while (!reader.done) {
 		struct str in;
@@ -424,6 +497,7 @@ static int on_bdat(struct session *t, struct str args) SUSPENDS
 	if (!t->recipients_n)
 		return say(t, STR("503 5.5.1 not now\r\n"));
 	if (told.code) {
+		t->code = told.code;
 		reset(t);
 		return say_reply(t, &told);
 	}
@@ -477,19 +551,29 @@ static int flush_if_idle(struct session *t) SUSPENDS
 
 	if (!stream_unsent(t->stream) || (in.n && str_find(in, '\n') >= 0))
 		return 0;
-	return stream_flush(t->stream, deadline());
+	return flush(t);
+}
+
+static int greet(struct session *t) SUSPENDS
+{
+	struct reply no;
+	bool yes;
+	int r;
+
+	if (t->sink->settings.guard && !guard_connect(t->sink->settings.guard, &t->peer.ip, &no)) {
+		r = refuse(t, &no);
+		return r == GO_ON ? HANG_UP : r;
+	}
+	r = answer(t, SINK_CONNECT,
+		   t->sink->settings.lmtp ? STR("220 sink LMTP\r\n") : STR("220 sink ESMTP\r\n"),
+		   &yes);
+	return r == GO_ON && !yes ? HANG_UP : r;
 }
 
 static int converse(struct session *t) SUSPENDS
 {
-	bool yes;
-	int r = answer(t, SINK_CONNECT,
-		       t->sink->settings.lmtp ? STR("220 sink LMTP\r\n")
-					      : STR("220 sink ESMTP\r\n"),
-		       &yes);
+	int r = greet(t);
 
-	if (r == GO_ON && !yes)
-		r = HANG_UP;
 	while (r == GO_ON) {
 		struct str line;
 
@@ -511,10 +595,25 @@ static int converse(struct session *t) SUSPENDS
 static void session_task(void *arg)
 {
 	struct session *t = arg;
+	const struct sink_settings *o = &t->sink->settings;
+	struct endpoint local = { 0 };
 
 	t->stream = stream_new(t->fd, &t->peer);
 	digest_init(&t->digest);
+	t->visit.client = t->peer.ip;
+	if (o->watch && stream_local(t->stream, &local) == 0)
+		t->visit.host = local.ip;
+	if (o->watch)
+		watch_connect(o->watch, &t->visit);
+	t->cut_at = SINK_STAGES;
+	if (o->cut_share && draw_million(t->worker) < o->cut_share)
+		t->cut_at = draw_million(t->worker) % SINK_STAGES;
 	converse(t);
+	journal(t);
+	if (o->watch)
+		watch_disconnect(o->watch, &t->visit);
+	if (o->guard)
+		guard_disconnect(o->guard, &t->peer.ip);
 	stream_free(t->stream);
 	digest_done(&t->digest);
 	buf_done(&t->sender);

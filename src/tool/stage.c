@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -143,16 +144,32 @@ void stage_call(struct stage *s, unsigned worker, void (*fn)(void *arg), void *a
 	do_errand(s, worker, &e);
 }
 
+/* The first address by the system's own resolver. */
+static bool lookup_ip(const char *name, struct ip *ret)
+{
+	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL;
+	struct sockaddr_storage address = { 0 };
+	struct endpoint e;
+
+	if (getaddrinfo(name, NULL, &hints, &found) || !found)
+		return false;
+	memcpy(&address, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	endpoint_from_sockaddr(&e, &address);
+	*ret = e.ip;
+	return true;
+}
+
 /* "name:port" by the resolver. */
 static bool lookup(const char *text, uint16_t port_default, struct endpoint *ret)
 {
-	struct world *w = world_real();
 	struct str host = str_of(text), port = STR_NONE;
 	ssize_t colon = str_rfind(host, ':');
 	uint64_t number = port_default;
 	struct ip ip;
 	char *name;
-	int n;
+	bool found;
 
 	if (colon >= 0) {
 		port = str_from(host, (size_t)colon + 1);
@@ -161,9 +178,9 @@ static bool lookup(const char *text, uint16_t port_default, struct endpoint *ret
 	if (colon >= 0 && !str_parse_u64(port, UINT16_MAX, &number))
 		return false;
 	name = str_dup(host);
-	n = w->lookup(w, name, &ip, 1);
+	found = lookup_ip(name, &ip);
 	mem_free(name);
-	if (n < 1 || !number)
+	if (!found || !number)
 		return false;
 	*ret = (struct endpoint){ .ip = ip, .port = (uint16_t)number };
 	return true;

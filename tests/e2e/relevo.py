@@ -111,7 +111,8 @@ class Sink:
                  host='127.0.0.1'):
         self.script, self.offers, self.lmtp = script or (lambda *a: None), offers, lmtp
         self.messages, self.sessions, self.commands = [], 0, []
-        self.listener = socket.create_server((host, port or free_port(host)), backlog=512)
+        family = socket.AF_INET6 if ':' in host else socket.AF_INET
+        self.listener = socket.create_server((host, port or free_port(host)), family=family, backlog=512)
         self.host, self.port = host, self.listener.getsockname()[1]
         self.lock, self.open = threading.Lock(), set()
         self.thread = threading.Thread(target=self.accept, daemon=True)

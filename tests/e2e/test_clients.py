@@ -1,5 +1,5 @@
 """Real clients and real servers: what people use to send mail, and Postfix on both sides."""
-import grp, os, pwd, re, shutil, signal, smtplib, subprocess, tempfile, time
+import os, re, shutil, smtplib, subprocess
 
 import pytest
 
@@ -106,100 +106,23 @@ def test_smtp_source_and_sink(make_relay):
         sink.stdout.close()
 
 
-class Postfix:
-    """A Postfix of its own folder: relays everything to next_port, or (store) delivers into a maildir-less discard log."""
-
-    def __init__(self, next_port):
-        self.folder, self.port = tempfile.mkdtemp(prefix='postfix-e2e-'), free_port()
-        os.chmod(self.folder, 0o755)
-        conf, queue, data = (os.path.join(self.folder, x) for x in ('conf', 'spool', 'data'))
-        owner, drop = pwd.getpwnam('postfix').pw_uid, grp.getgrnam('postdrop').gr_gid
-        for d in (conf, queue, data):
-            os.mkdir(d)
-        os.chown(data, owner, -1)
-        for d in 'active bounce corrupt defer deferred flush hold incoming private saved trace maildrop public pid'.split():
-            p = os.path.join(queue, d)
-            os.mkdir(p)
-            if d != 'pid':
-                os.chown(p, owner, drop if d in ('maildrop', 'public') else -1)
-                os.chmod(p, {'maildrop': 0o730, 'public': 0o710}.get(d, 0o700))
-        with open(os.path.join(conf, 'main.cf'), 'w') as f:
-            f.write('compatibility_level = 3.6\nqueue_directory = %s\ndata_directory = %s\ncommand_directory = /usr/sbin\n'
-                    'daemon_directory = /usr/lib/postfix/sbin\nmail_owner = postfix\nsetgid_group = postdrop\n'
-                    'myhostname = postfix.test.example\nmydestination =\nlocal_recipient_maps =\nalias_maps =\n'
-                    'mynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n'
-                    'relayhost = [127.0.0.1]:%d\nmaillog_file = %s/maillog\nmaillog_file_prefixes = /\n'
-                    % (queue, data, next_port, self.folder))
-        with open(os.path.join(conf, 'master.cf'), 'w') as f:
-            f.write('127.0.0.1:%d inet n - n - - smtpd\n' % self.port + '''cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-''')
-        self.p = subprocess.Popen(['/usr/lib/postfix/sbin/master', '-d', '-c', conf], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                                  env=dict(os.environ, MAIL_CONFIG=conf))
-        wait_for(self.greets, 15)
-
-    def greets(self):
-        try:
-            with smtplib.SMTP('127.0.0.1', self.port, timeout=3):
-                return True
-        except (OSError, smtplib.SMTPException):
-            return False
-
-    def log(self):
-        with open(self.folder + '/maillog', errors='replace') as f:
-            return f.read()
-
-    def close(self):
-        self.p.terminate()
-        try:
-            self.p.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(self.p.pid, signal.SIGKILL)
-        except OSError:
-            pass
-        self.p.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def test_postfix_both_sides(make_relay, make_sink):
+def test_postfix_both_sides(make_relay, make_sink, make_postfix):
     """Postfix -> Relevo -> Postfix -> sink, with DSN parameters on the way."""
-    if os.getuid() != 0:
-        pytest.skip('Postfix needs root to start')
     sink = make_sink(offers=('PIPELINING', '8BITMIME', 'DSN', 'SIZE 100000000'))
-    second = Postfix(sink.port)
+    second = make_postfix(sink.port)
     relay = make_relay(ROUTE % second.port)
-    first = Postfix(relay.port)
-    try:
-        with smtplib.SMTP('127.0.0.1', first.port, timeout=20) as s:
-            for i in range(20):
-                body = MESSAGE + 'x' * 900 * i + '\r\n'
-                s.sendmail('a@client.example', ['b%d@dest.example' % i, 'c%d@dest.example' % i], body,
-                           mail_options=['RET=HDRS', 'ENVID=e%d' % i], rcpt_options=['NOTIFY=FAILURE'])
-        wait_for(lambda: sum(len(m.rcpt) for m in sink.messages) >= 40, 30)
-        for m in sink.messages:
-            assert 'RET=HDRS' in m.mail and 'NOTIFY=FAILURE' in m.rcpt[0], (m.mail, m.rcpt)
-            assert b'by relay.test.example' in m.content and m.content.count(b'Received: ') == 3
-        assert 'warning' not in re.sub(r'.*(dict_|chroot|postconf|Illegal address|smtputf8|libraries).*', '', first.log() + second.log()), first.log() + second.log()
-    finally:
-        first.close()
-        second.close()
+    first = make_postfix(relay.port)
+    with smtplib.SMTP('127.0.0.1', first.port, timeout=20) as s:
+        for i in range(20):
+            body = MESSAGE + 'x' * 900 * i + '\r\n'
+            s.sendmail('a@client.example', ['b%d@dest.example' % i, 'c%d@dest.example' % i], body,
+                       mail_options=['RET=HDRS', 'ENVID=e%d' % i], rcpt_options=['NOTIFY=FAILURE'])
+    wait_for(lambda: sum(len(m.rcpt) for m in sink.messages) >= 40, 30)
+    for m in sink.messages:
+        assert 'RET=HDRS' in m.mail and 'NOTIFY=FAILURE' in m.rcpt[0], (m.mail, m.rcpt)
+        assert b'by relay.test.example' in m.content and m.content.count(b'Received: ') == 3
+    told = first.log() + second.log()
+    assert 'warning' not in re.sub(r'.*(dict_|chroot|postconf|Illegal address|smtputf8|libraries).*', '', told), told
 
 
 def test_open_relay_scan(make_relay, make_sink):

@@ -69,8 +69,10 @@ def test_delete(make_relay):
     relay, port, ids = waiting(make_relay)
     relay.command('queue', 'delete', ids[1])
     assert ids[1] not in relay.command('queue', 'list').stdout
-    r = relay.command('queue', 'delete', ids[1], 'ZZZZZZZ-1-1', 'nonsense', check=False)
-    assert r.returncode == 1 and 'nonsense' in r.stdout + r.stderr
+    r = relay.command('queue', 'delete', ids[1], 'nonsense', check=False)
+    assert r.returncode == 2 and 'nonsense' in r.stderr
+    r = relay.command('queue', 'delete', ids[1], '0000001-1-1', check=False)
+    assert r.returncode == 1 and '0000001-1-1' in r.stderr
     relay.stop()
     relay.start()
     assert ids[1] not in relay.command('queue', 'list').stdout

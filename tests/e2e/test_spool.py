@@ -311,6 +311,47 @@ def test_restore_knows_the_old_spool(make_relay):
         sink.close()
 
 
+def test_reroute_is_kept(make_relay):
+    """Another route and the tag: over kill -9, in the dump, and from the old log over a backup's."""
+    sink = Sink()
+    port = free_port()
+    relay = make_relay('queue {\n\tretry 1h\n}\nroute other {\n\thost 127.0.0.1:%d\n}\n' % sink.port +
+                       'route next {\n\thost 127.0.0.1:%d\n}\n' % port +
+                       'accept from local to any via next {\n\ttag news\n}\n')
+    target, old = relay.folder + '/backup', relay.folder + '/old'
+
+    def routes():
+        """As the log has them, the newest of each message."""
+        found = {}
+        for path in segments(relay):
+            for r in json.loads(spool(relay, 'dump', '--segment', os.path.basename(path), '--json').stdout):
+                for x in r.get('recipients', []) + r.get('reroutes', []):
+                    found[r['id']] = x['route']
+        return found
+
+    try:
+        ids = send(relay, 2)
+        relay.wait_event('destination-rests')
+        assert relay.events('received')[0]['tag'] == 'news'
+        assert json.loads(spool(relay, 'dump', '--message', ids[0], '--json').stdout)[0]['tag'] == 'news'
+        backup(relay, target)
+        relay.command('queue', 'hold', *ids)
+        relay.command('queue', 'reroute', ids[0], 'via', 'other')
+        relay.kill()
+        relay.start()
+        assert routes() == {ids[0]: 'other', ids[1]: 'next'}
+        relay.stop()
+        os.rename(relay.state + '/spool', old)
+        assert '1 recipients go by another route' in relay.command('restore', '--old', old, target).stdout
+        assert routes() == {ids[0]: 'other', ids[1]: 'next'}
+        relay.start()
+        relay.command('queue', 'release', 'all')
+        wait_for(lambda: len(sink.messages) == 1)
+        assert b'<<0000>>' in sink.messages[0].content
+    finally:
+        sink.close()
+
+
 def test_backup_under_load(make_relay):
     """Sound at any moment, and whatever was acknowledged before it began and not delivered is in it."""
     sink = Sink()

@@ -58,6 +58,36 @@ static void ask(const struct config *c)
 	buf_done(&out);
 }
 
+/* What delivery asks: each answer must be one of the snapshot's own. */
+static void ask_delivery(const struct config *c)
+{
+	static const char *const hosts[] = { "mx.x.example", "a.b.c.google.com.", "", "." };
+	static const struct reply replies[] = {
+		{ 421, { 4, 7, 28 }, { "Too many connections from 192.0.2.1\nslow down", 44 } },
+		{ 550, { 0 }, { "\xff\0blocked aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", 46 } },
+		{ 0, { 0 }, { NULL, 0 } },
+	};
+
+	for (unsigned i = 0; i < c->routes_n; i++) {
+		assert(config_route(c, c->routes[i]->name) == c->routes[i]);
+		assert(c->routes[i]->base && c->routes[i]->is_mx == !c->routes[i]->hosts_n);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		const struct provider *p = config_provider_of_mx(c, str_of(hosts[i]));
+		const struct provider *q = config_provider_of_domain(c, str_of(hosts[i]));
+
+		assert(!p || config_provider(c, p->name) == p);
+		for (size_t j = 0; j < 3; j++)
+			config_reply_rule(c, j % 2 ? p : q, &replies[j]);
+		for (unsigned j = 0; j < c->limits_n; j++)
+			limit_applies(&c->limits[j], str_of(hosts[i]), p ? p->name : NULL, NULL,
+				      c->routes_n ? c->routes[0]->base : NULL);
+	}
+	for (unsigned i = 0; i < c->providers_n; i++)
+		for (size_t j = 0; j < 3; j++)
+			config_reply_rule(c, c->providers[i], &replies[j]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct config_source source = {
@@ -76,6 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (c) {
 		check_closed(c, str_make((const char *)data, n));
 		ask(c);
+		ask_delivery(c);
 		config_unref(c);
 	}
 	buf_done(&messages);

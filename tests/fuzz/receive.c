@@ -110,7 +110,7 @@ static void set_up(void)
 	net_start(net);
 	if (spool_open(net, &o, found, NULL, &spool, &recovery, &error) < 0)
 		abort();
-	schedule = schedule_new(net, spool, &up);
+	schedule = schedule_new(net, spool, &up, NULL);
 	receive = receive_new(net, spool, schedule);
 	if (!endpoint_parse(STR("127.0.0.1:2525"), 0, &listening.endpoint))
 		abort();

@@ -28,8 +28,11 @@ static void decode_message(const struct record *r, struct str envelope)
 	copy = record_message_get(&again, str_make(bytes + RECORD_HEADER, again.envelope_n),
 				  &again_head, &again_body);
 	if (!copy || !str_eq(head, again_head) || copy->recipients_n != m->recipients_n ||
-	    again_body.octets != body.octets)
+	    again_body.octets != body.octets || copy->tag != m->tag)
 		abort();
+	for (uint32_t i = 0; i < m->recipients_n; i++)
+		if (recipient_route_name(copy, i) != recipient_route_name(m, i))
+			abort();
 	message_unref(copy);
 	message_unref(m);
 	mem_free(bytes);
@@ -38,11 +41,17 @@ static void decode_message(const struct record *r, struct str envelope)
 static void decode_progress(struct str envelope)
 {
 	struct progress p;
+	struct reroute route;
 	struct change c;
-	uint32_t n = 0;
+	uint32_t n = 0, warned;
 
 	if (!record_progress_get(envelope, &p))
 		return;
+	while (record_progress_route(&p, &route))
+		if (!route.route.n)
+			abort();
+	while (record_progress_warned(&p, &warned))
+		n += warned;
 	while (record_progress_next(&p, &c))
 		n += c.last.n + c.recipient;
 	(void)n;

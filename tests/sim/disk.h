@@ -25,7 +25,7 @@ struct bytes {
 	uint64_t n, size;
 };
 
-struct name {
+struct disk_name {
 	struct list link;
 	char text[64];
 	struct inode *cur, *dur;	/* counted; NULL: not there */

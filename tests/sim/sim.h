@@ -12,6 +12,7 @@
  *   sim_log.c     the log's writer: lines go into the trace
  *   sim_client.c  clients, who know what was acknowledged
  *   sim_sink.c    sinks, who know what arrived
+ *   internet.h    what is delivered to by MX: DNS, providers, limits
  *   sim_ledger.c  what must be true of both at the end
  *   sim_plan.c    what a seed does; sim.c and nth.c run plans
  */
@@ -52,6 +53,12 @@ enum breakage {			/* the test of the test: worlds in which promises cannot hold 
 	BREAK_FOLDERS,		/* the sync of a folder does nothing */
 	BREAK_DONE,		/* outcomes are recorded before the delivery */
 	BREAK_RETRY,		/* a failed sync is tried again on the same file */
+	/* ---- of these, relays are told other limits than they are held to */
+	BREAK_LIMITS,		/* larger ones */
+	BREAK_FAIRNESS,		/* one for all destinations together */
+	BREAK_ROTATION,		/* there is no other source */
+	BREAK_MEMORY,		/* what limits had counted is lost at every start */
+	BREAK_CALM,		/* providers refuse where nobody should */
 	BREAKS
 };
 
@@ -63,8 +70,10 @@ struct faults {
 	unsigned crashes;		/* how many in the time of faults */
 	unsigned poison;		/* of 1000 poisoned segments: their relay dies at once */
 	unsigned power;			/* of 1000 crashes: the machine's, not the process's */
+	unsigned dns;			/* questions that are not answered, or by SERVFAIL */
 	unsigned jumps;			/* of the wall clock */
 	unsigned stops;			/* clean shutdowns */
+	unsigned orders;		/* of an operator */
 	unsigned flips;			/* bits that turn over in what was synced */
 	bool bad_periods;		/* minutes in which every write fails, or every call */
 };
@@ -106,6 +115,7 @@ struct actor {			/* the type that net/world.h leaves open */
 
 struct counts {			/* that what is to be tested did happen */
 	unsigned poisoned, full, recovered, torn, swept, damaged;
+	unsigned throttled, greylisted, passes, waits, asked;
 };
 
 struct sim {
@@ -242,6 +252,8 @@ struct node {
 	int64_t clock_ms;		/* how wrong its clock is */
 	uint64_t deaths[DEATHS_MAX];	/* when */
 	unsigned deaths_n;
+	bool operated;			/* an order is being carried out */
+	bool relented;			/* the operator has nothing left to take back */
 	bool damaged;			/* recovery or a reader said so */
 	struct net *net;
 	struct spool *spool;
@@ -292,6 +304,7 @@ struct letter {
 	unsigned number, client;
 	bool null_sender, bare, eightbit;
 	enum recipient_kind kinds[RECIPIENTS_MAX];
+	int domain[RECIPIENTS_MAX];	/* of the internet; -1: one that goes to given hosts */
 	bool hop[RECIPIENTS_MAX];	/* goes by way of the second relay */
 	unsigned recipients_n;
 	size_t size;
@@ -322,12 +335,18 @@ bool ledger_parse(struct str address, unsigned *letter, unsigned *attempt, unsig
 		  enum recipient_kind *kind);
 void ledger_delivery(const struct delivery *d, struct str content);
 void ledger_check(void);
+/*
+ * How long letters with a recipient of those domains took from 250 to arrival at the most; domains:
+ * a bit each.
+ */
+uint64_t ledger_slowest(unsigned domains);
 void ledger_sum(unsigned *ret_acked, unsigned *ret_deliveries, unsigned *ret_notices);
 
 struct client *client_new(const char *from, const struct endpoint *to);
 /* Handed in at that time or later. What it is like is the caller's to fill in, before it is. */
 struct letter *client_letter(struct client *c, uint64_t ready_at);
-void sink_new(const char *at);
+struct port *sink_new(const char *at);
+void sink_trap(const char *at);		/* whoever connects to it is wrong */
 
 /* ---- plans */
 void plan_draw(void);			/* faults, nodes, clients, sinks by the seed */

@@ -44,7 +44,7 @@ void inode_lose(struct inode *i, unsigned kept, unsigned torn)
 		memcpy(i->cur.p, i->dur.p, (size_t)size);
 }
 
-static void lose_name(struct name *n, unsigned kept)
+static void lose_name(struct disk_name *n, unsigned kept)
 {
 	unsigned pick = kept == 0 ? 0 : (unsigned)sim_below(n->between_n + 2);
 	struct inode *found = n->cur;
@@ -61,7 +61,7 @@ static void lose_name(struct name *n, unsigned kept)
 static void lose_names(struct inode *folder, unsigned kept)
 {
 	LIST_FOR(at, &folder->names)
-		lose_name(LIST_ENTRY(at, struct name, link), kept);
+		lose_name(LIST_ENTRY(at, struct disk_name, link), kept);
 	folder_settle(folder);
 }
 
@@ -96,7 +96,7 @@ static struct inode *folder_at(struct disk *d, const char *const *path)
 		struct inode *found = NULL;
 
 		LIST_FOR(entry, &at->names) {
-			struct name *n = LIST_ENTRY(entry, struct name, link);
+			struct disk_name *n = LIST_ENTRY(entry, struct disk_name, link);
 
 			if (!strcmp(n->text, *path))
 				found = n->cur;
@@ -130,7 +130,7 @@ static struct inode *victim(struct disk *d, const char *state)
 	if (!folder)
 		return NULL;
 	LIST_FOR(at, &folder->names) {
-		struct inode *i = LIST_ENTRY(at, struct name, link)->cur;
+		struct inode *i = LIST_ENTRY(at, struct disk_name, link)->cur;
 
 		if (i && !i->writes_n && used_of(i) > 4096 && sim_below(++n) == 0)
 			found = i;
@@ -140,7 +140,7 @@ static struct inode *victim(struct disk *d, const char *state)
 
 void disk_flip(struct disk *d)
 {
-	struct name *state = LIST_ENTRY(list_first(&d->root->names), struct name, link);
+	struct disk_name *state = LIST_ENTRY(list_first(&d->root->names), struct disk_name, link);
 	struct inode *i = victim(d, state->text);
 	uint64_t used = i ? used_of(i) : 0, at;
 	char bit = (char)(1 << sim_below(8));

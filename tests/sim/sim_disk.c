@@ -135,10 +135,10 @@ static void change_size(struct inode *i, uint64_t n)
 
 /* ---- names */
 
-static struct name *name_find(struct inode *folder, struct str text)
+static struct disk_name *name_find(struct inode *folder, struct str text)
 {
 	LIST_FOR(at, &folder->names) {
-		struct name *n = LIST_ENTRY(at, struct name, link);
+		struct disk_name *n = LIST_ENTRY(at, struct disk_name, link);
 
 		if (str_eq(str_of(n->text), text))
 			return n;
@@ -148,7 +148,7 @@ static struct name *name_find(struct inode *folder, struct str text)
 
 static void name_set(struct inode *folder, struct str text, struct inode *to)
 {
-	struct name *n = name_find(folder, text);
+	struct disk_name *n = name_find(folder, text);
 
 	if (!n) {
 		n = mem_zalloc(sizeof(*n));
@@ -166,7 +166,7 @@ static void name_set(struct inode *folder, struct str text, struct inode *to)
 void folder_settle(struct inode *folder)
 {
 	LIST_FOR(at, &folder->names) {
-		struct name *n = LIST_ENTRY(at, struct name, link);
+		struct disk_name *n = LIST_ENTRY(at, struct disk_name, link);
 
 		inode_ref(n->cur);
 		inode_unref(n->dur);
@@ -194,7 +194,7 @@ static struct inode *walk(struct disk *d, struct inode *at, struct str path, str
 		if (!part.n || str_eq(part, STR(".")))
 			continue;
 		if (ret_last->n) {
-			struct name *n = name_find(at, *ret_last);
+			struct disk_name *n = name_find(at, *ret_last);
 
 			if (!n || !n->cur || !n->cur->folder)
 				return NULL;
@@ -327,7 +327,7 @@ static int sim_disk_open(struct world *w, int dirfd, const char *path, int flags
 {
 	struct node *n = node_of(w);
 	struct inode *folder, *i;
-	struct name *name;
+	struct disk_name *name;
 	struct str last;
 	int r = begin(w, CALL_OPEN, 20000);
 
@@ -566,7 +566,7 @@ static int sim_disk_rename(struct world *w, int dirfd, const char *from, const c
 	int r = begin(w, CALL_RENAME, 20000);
 	struct inode *a, *b, *i;
 	struct str from_last, to_last;
-	struct name *name;
+	struct disk_name *name;
 
 	if (r < 0)
 		return r;
@@ -590,7 +590,7 @@ static int sim_disk_unlink(struct world *w, int dirfd, const char *path, bool fo
 	int r = begin(w, CALL_UNLINK, 20000);
 	struct inode *at;
 	struct str last;
-	struct name *name;
+	struct disk_name *name;
 
 	(void)folder;
 	if (r < 0)
@@ -612,7 +612,7 @@ static int sim_disk_mkdir(struct world *w, int dirfd, const char *path, mode_t m
 	int r = begin(w, CALL_MKDIR, 20000);
 	struct inode *at, *made;
 	struct str last;
-	struct name *name;
+	struct disk_name *name;
 
 	(void)mode;
 	if (r < 0)
@@ -637,7 +637,7 @@ static int sim_disk_list(struct world *w, int dirfd, const char *path,
 	struct node *n = node_of(w);
 	int r = begin(w, CALL_LIST, 50000);
 	struct inode *at;
-	struct name *name;
+	struct disk_name *name;
 	struct str last;
 
 	if (r < 0)
@@ -652,7 +652,7 @@ static int sim_disk_list(struct world *w, int dirfd, const char *path,
 	for (unsigned i = (unsigned)sim_below(8); i && !list_is_empty(&at->names); i--)
 		list_push(&at->names, list_pop(&at->names));	/* any order */
 	LIST_FOR(entry, &at->names) {
-		name = LIST_ENTRY(entry, struct name, link);
+		name = LIST_ENTRY(entry, struct disk_name, link);
 		if (name->cur && (r = fn(arg, name->text)))
 			return r;
 	}
@@ -709,13 +709,13 @@ unsigned disk_files(struct disk *d, const char *path)
 {
 	struct str last;
 	struct inode *at = walk(d, d->root, str_of(path), &last);
-	struct name *name = at ? name_find(at, last) : NULL;
+	struct disk_name *name = at ? name_find(at, last) : NULL;
 	unsigned n = 0;
 
 	if (!name || !name->cur)
 		return 0;
 	LIST_FOR(entry, &name->cur->names)
-		n += LIST_ENTRY(entry, struct name, link)->cur != NULL;
+		n += LIST_ENTRY(entry, struct disk_name, link)->cur != NULL;
 	return n;
 }
 

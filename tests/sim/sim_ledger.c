@@ -11,7 +11,7 @@
  * Each attempt of a client to hand in a letter has addresses of its own,
  * KIND.LETTER.ATTEMPT.RECIPIENT@..., so that everything that arrives names what it came from.
  */
-#include "sim/sim.h"
+#include "sim/internet.h"
 
 #define LETTERS_MAX 512
 #define DELIVERIES_MAX 16384
@@ -37,6 +37,8 @@ struct letter *ledger_letter(unsigned client)
 	assert(letters_n < LETTERS_MAX);
 	l->number = letters_n;
 	l->client = client;
+	for (unsigned i = 0; i < RECIPIENTS_MAX; i++)
+		l->domain[i] = -1;
 	letters[letters_n++] = l;
 	return l;
 }
@@ -61,7 +63,8 @@ bool ledger_is_done(void)
 
 void ledger_recipient(char *dst, size_t size, const struct letter *l, unsigned attempt, unsigned i)
 {
-	const char *domain = l->hop[i] ? "far.example"
+	const char *domain = l->domain[i] >= 0 ? internet.domains[l->domain[i]].name
+			     : l->hop[i] ? "far.example"
 			     : l->kinds[i] == KIND_TMP ? "slow.example"
 						       : "near.example";
 
@@ -267,6 +270,24 @@ void ledger_check(void)
 				check_recipient(letters[i], a, r);
 	if (sim.flips_done)
 		check_flips();
+}
+
+uint64_t ledger_slowest(unsigned domains)
+{
+	uint64_t slowest = 0;
+
+	for (unsigned i = 0; i < deliveries_n; i++) {
+		const struct delivery *d = &deliveries[i];
+		const struct letter *l = ledger_find(d->letter);
+		const struct attempt *a = attempt_of(d);
+
+		if (d->is_notice || l->domain[d->recipient] < 0 ||
+		    !(domains & 1u << l->domain[d->recipient]) || !a->answered)
+			continue;
+		if (d->accepted > a->answered && d->accepted - a->answered > slowest)
+			slowest = d->accepted - a->answered;
+	}
+	return slowest;
 }
 
 void ledger_sum(unsigned *ret_acked, unsigned *ret_deliveries, unsigned *ret_notices)

@@ -5,7 +5,7 @@
  * and from a thread of its own.
  */
 #include "report/writer.h"
-#include "sim/sim.h"
+#include "sim/internet.h"
 
 int writer_open(struct net *n, const struct config *c)
 {
@@ -36,6 +36,9 @@ void writer_line(struct str line)
 	if (line.n && line.p[line.n - 1] == '\n')
 		line.n--;
 	line = str_from(line, (size_t)(space + 1));
+	/* Where nothing goes wrong, waiting is by limits alone, and that is no attempt. */
+	if (internet.calm && !sim.faults.stops && str_starts(line, STR("deferred")))
+		sim_fail("deferred though nothing went wrong: %.*s", (int)line.n, line.p);
 	sim_say("%s log %.*s", sim.current ? sim.current->node->name : "?", (int)line.n, line.p);
 }
 

@@ -14,7 +14,7 @@
 #include "receive/receive.h"
 #include "report/log.h"
 #include "schedule/schedule.h"
-#include "sim/sim.h"
+#include "sim/internet.h"
 #include "spool/spool.h"
 
 #define WORKERS_MAX 3
@@ -164,7 +164,7 @@ static void make_layers(struct node *n)
 
 	up.bounce = n->bounce = bounce_new(n->net, n->spool);
 	up.deliver = n->deliver = deliver_new(n->net, n->spool, n->bounce);
-	n->schedule = schedule_new(n->net, n->spool, &up);
+	n->schedule = schedule_new(n->net, n->spool, &up, n->config->state);
 	bounce_set_schedule(n->bounce, n->schedule);
 	deliver_set_schedule(n->deliver, n->schedule);
 	n->receive = receive_new(n->net, n->spool, n->schedule);
@@ -192,17 +192,32 @@ static void give_up(struct node *n)
 	fiber_stop();
 }
 
+/* A broken world: nobody knows any more what was spent. */
+static void forget_limits(struct node *n)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/limits", n->config->state);
+	n->world.disk_unlink(&n->world, AT_FDCWD, path, false);
+}
+
 static void begin(struct node *n)
 {
 	struct found *found = mem_zalloc(sizeof(*found));
 	const struct endpoint *at = &n->config->listens[0].endpoint;
+	uint64_t started = sim.now;
 
+	if (sim.breakage == BREAK_MEMORY)
+		forget_limits(n);
 	n->net = net_new(&n->world, (unsigned)sim_between(1, WORKERS_MAX), POOL);
 	net_start(n->net);
 	log_open(n->net, n->config);
 	if (open_spool(n, found) < 0)
 		give_up(n);
 	make_layers(n);
+	/* A file of suspensions that cannot be read is told, and then nothing is suspended. */
+	if (sim.flips_done || disk_trouble_at(n->disk) > started)
+		operator_forget(n);
 	for (unsigned i = 0; i < found->n; i++) {
 		schedule_add(n->schedule, found->at[i]);
 		message_unref(found->at[i]);
@@ -225,10 +240,20 @@ static void count_swept(struct node *n)
 	sim.counts.swept += (unsigned)stats.swept_messages;
 }
 
+static void note_death(struct node *n)
+{
+	if (n->deaths_n < DEATHS_MAX)
+		n->deaths[n->deaths_n++] = sim.now;
+}
+
 /* As worker_end and worker_free. */
 static void finish(struct node *n)
 {
+	uint64_t trouble;
+
 	count_swept(n);
+	while (n->operated)
+		fiber_sleep(100 * MILLISECOND);
 	n->running = false;
 	sim_say("%s stops", n->name);
 	receive_stop(n->receive, GRACE_S * SECOND);
@@ -239,9 +264,14 @@ static void finish(struct node *n)
 	receive_free(n->receive);
 	deliver_free(n->deliver);
 	schedule_free(n->schedule);
+	limits_stopped(n);
 	bounce_free(n->bounce);
 	n->world.sock_close(&n->world, n->listening);
 	n->stopped = true;
+	trouble = disk_trouble_at(n->disk);
+	/* What it could not write in all its grace is as lost as by a death. */
+	if (trouble && trouble + 2 * GRACE_S * SECOND > sim.now)
+		note_death(n);
 	sim_say("%s has stopped", n->name);
 }
 
@@ -261,6 +291,7 @@ void node_start(struct node *n)
 	sim_say("%s starts", n->name);
 	n->incarnation++;
 	n->dead = n->running = n->stopping = n->stopped = false;
+	n->operated = n->relented = false;
 	n->calls_left = 0;
 	n->net = NULL;
 	n->spool = NULL;
@@ -287,11 +318,12 @@ void node_die_soon(struct node *n, uint64_t calls, bool power)
 void node_reap(struct node *n)
 {
 	sim_say("%s is dead", n->name);
-	if (n->deaths_n < DEATHS_MAX)
-		n->deaths[n->deaths_n++] = sim.now;
+	note_death(n);
 	count_swept(n);
 	n->running = false;
 	actors_kill(n);
+	zone_forget(n);
+	limits_died(n, sim.faults.jumps || sim.faults.slow_disk || disk_trouble_at(n->disk));
 	net_close_all(n, n->power);
 	disk_close_all(n);
 	if (n->power)
@@ -328,6 +360,7 @@ struct node *node_new(const char *name, const char *config_text, uint64_t disk_o
 	sim_fill_world(&n->world);
 	disk_fill_world(&n->world);
 	net_fill_world(&n->world);
+	zone_fill_world(&n->world);
 	nodes[nodes_n++] = n;
 	return n;
 }

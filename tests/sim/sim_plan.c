@@ -8,11 +8,15 @@
  *   4  the ledger is checked
  */
 #include "schedule/schedule.h"
-#include "sim/sim.h"
+#include "sim/internet.h"
 
-#define QUIET_LIMIT (80 * HOUR)
+#define QUIET_LIMIT (130 * HOUR)
 #define TIDY_NS (180 * SECOND)	/* for the keeper to tidy up */
 
+#define FAIR_NS (30 * SECOND)	/* from 250 to arrival, beside a destination with a backlog */
+#define ROTATION_NS (120 * SECOND)	/* likewise, while a source is blocked */
+
+static enum { ANYTHING, FAIRNESS, ROTATION } scenario;
 static uint64_t span;		/* of the time of faults */
 static uint64_t looked_at;
 
@@ -25,23 +29,31 @@ static const char config_text[] =
 	"route home {\n host 10.1.0.3\n}\n"
 	"route next {\n host 10.0.0.2\n}\n"
 	"queue {\n retry 5s 20s 1m 5m 5m 5m 20m\n warn_after 1h\n give_up_after 2d\n"
-	" bounce_give_up_after 2d\n memory %s\n free_min %uM\n notices_max 100000\n}\n"
+	" bounce_give_up_after 5d\n memory %s\n free_min %uM\n notices_max 100000\n%s}\n"
 	"message { memory %s; size_max 5M }\n"
 	"accept from any to domain near.example via near\n"
 	"accept from any to domain slow.example via slow\n"
 	"accept from any to domain far.example via %s\n"
 	"accept from any to domain home.example via home\n";
 
+/* with_internet: what is delivered to by MX goes out from there. */
 static void make_node(const char *name, const char *listen, const char *far, uint64_t disk,
-		      const char *memory)
+		      bool with_internet)
 {
-	char text[sizeof(config_text) + 512];
+	const char *memory = sim_chance(500) ? "128K" : "16M";
+	struct buf text = BUF_INIT(64 * 1024);
+	char more[64] = "";
 
-	snprintf(text, sizeof(text), config_text, name, name, listen,
-		 sim_chance(300) ? " connections 1\n messages 2\n" : "",
-		 sim_chance(500) ? "64K" : "16M", (unsigned)sim_between(1, 4),
-		 memory, far);
-	node_start(node_new(name, text, disk));
+	if (with_internet && internet.connections_max)
+		snprintf(more, sizeof(more), " connections_max %u\n", internet.connections_max);
+	buf_printf(&text, config_text, name, name, listen,
+		   sim_chance(300) ? " connections 1\n messages 2\n" : "",
+		   sim_chance(500) ? "64K" : "16M", (unsigned)sim_between(1, 4), more, memory,
+		   far);
+	if (with_internet)
+		config_write(&text);
+	node_start(node_new(name, buf_cstr(&text), disk));
+	buf_done(&text);
 }
 
 static void draw_disk_faults(struct faults *f)
@@ -68,6 +80,7 @@ static void draw_network_faults(struct faults *f)
 	f->sink_drop = sim_chance(500) ? (unsigned)sim_below(60) : 0;
 	f->sink_4xx = sim_chance(500) ? (unsigned)sim_below(100) : 0;
 	f->sink_421 = sim_chance(300) ? (unsigned)sim_below(60) : 0;
+	f->dns = sim_chance(400) ? (unsigned)sim_below(200) : 0;
 	for (int k = CALL_LISTEN + 1; k < CALL_KINDS; k++)
 		if (sim_chance(200))
 			f->disk[k] = (unsigned)sim_below(10);
@@ -78,8 +91,10 @@ static void draw_faults(struct faults *f)
 	unsigned mode = (unsigned)sim_below(10);
 
 	*f = (struct faults){ 0 };
-	if (mode == 0)
+	if (mode == 0) {
+		f->stops = sim_chance(500) ? (unsigned)sim_between(1, 3) : 0;
 		return;
+	}
 	f->crashes = (unsigned)sim_between(1, sim_chance(200) ? 40 : 8);
 	f->poison = mode == 4 ? 900 : 300;
 	f->power = mode == 1 ? 0 : mode <= 4 ? 1000 : 500;
@@ -99,6 +114,19 @@ static void draw_faults(struct faults *f)
 		f->stops = (unsigned)sim_below(3);
 }
 
+/* Some of the letters go to the internet, if there is one. */
+static void draw_domain(struct letter *l, unsigned i)
+{
+	if (!internet.domains_n || l->kinds[i] == KIND_TMP || sim_chance(250))
+		return;
+	l->domain[i] = (int)sim_below(internet.domains_n);
+	l->hop[i] = false;
+	if (internet.domains[l->domain[i]].kind >= DOMAIN_FAILS)
+		l->kinds[i] = KIND_BAD;
+	else if (internet.reacts && sim_chance(30))
+		l->kinds[i] = KIND_TMP;		/* for which there is a rule */
+}
+
 static void draw_letter(struct letter *l)
 {
 	l->recipients_n = sim_chance(600) ? 1 : (unsigned)sim_between(2, RECIPIENTS_MAX);
@@ -110,42 +138,122 @@ static void draw_letter(struct letter *l)
 				    : sim_between(100000, 400000);
 	for (unsigned i = 0; i < l->recipients_n; i++) {
 		l->kinds[i] = sim_chance(750) ? KIND_OK : sim_chance(700) ? KIND_BAD : KIND_TMP;
+		if (internet.calm && l->kinds[i] == KIND_TMP)
+			l->kinds[i] = KIND_BAD;
 		l->hop[i] = nodes_n > 1 && l->kinds[i] != KIND_TMP && sim_chance(500);
+		draw_domain(l, i);
 	}
 	if (sim_chance(50))
 		for (unsigned i = 0; i < l->recipients_n; i++)
 			l->kinds[i] = KIND_REJ;
 }
 
-static void draw_client(unsigned number)
+static struct client *make_client(unsigned number)
 {
 	struct endpoint entrance = endpoint_of("10.0.0.1:25");
 	char from[32];
-	struct client *c;
 
 	snprintf(from, sizeof(from), "192.0.2.%u:1024", number + 1);
-	c = client_new(from, &entrance);
+	return client_new(from, &entrance);
+}
+
+static void draw_client(unsigned number)
+{
+	struct client *c = make_client(number);
+
 	for (uint64_t n = sim_between(1, sim_chance(150) ? 40 : 10); n; n--)
 		draw_letter(client_letter(c, sim.now + sim_below(span * 9 / 10)));
+}
+
+static void make_sinks(void)
+{
+	sink_new("10.1.0.1:25");
+	sink_new("10.1.0.2:25");
+	sink_new("10.1.0.3:25");
+}
+
+/* One letter for one domain. */
+static void add_letter(struct client *c, unsigned domain, uint64_t at)
+{
+	struct letter *l = client_letter(c, at);
+
+	l->size = sim_between(100, 3000);
+	l->recipients_n = 1;
+	l->kinds[0] = KIND_OK;
+	l->domain[0] = (int)domain;
+}
+
+/*
+ * Nothing goes wrong, but one destination gets far more than it can take. The others must not
+ * notice.
+ */
+static void draw_fairness(void)
+{
+	struct client *c;
+
+	scenario = FAIRNESS;
+	sim.faults = (struct faults){ 0 };
+	span = 300 * SECOND;
+	internet_fair();
+	make_node("a", "10.0.0.1:25", "near", 64u << 20, true);
+	make_sinks();
+	for (unsigned i = 0; i < 2; i++) {
+		c = make_client(i);
+		for (unsigned k = 0; k < 60; k++)
+			add_letter(c, 0, sim.now + sim_below(20 * SECOND));
+	}
+	c = make_client(2);
+	for (unsigned k = 0; k < 30; k++)
+		add_letter(c, (unsigned)sim_between(1, internet.domains_n - 1),
+			   sim.now + sim_below(span));
+}
+
+/* Providers block one source; the others take over. */
+static void draw_rotation(void)
+{
+	struct client *c;
+
+	scenario = ROTATION;
+	sim.faults = (struct faults){ 0 };
+	span = 600 * SECOND;
+	internet_blocked();
+	make_node("a", "10.0.0.1:25", "near", 64u << 20, true);
+	make_sinks();
+	for (unsigned i = 0; i < 2; i++) {
+		c = make_client(i);
+		for (unsigned k = 0; k < 20; k++)
+			add_letter(c, (unsigned)sim_below(internet.domains_n),
+				   sim.now + sim_below(span / 2));
+	}
 }
 
 void plan_draw(void)
 {
 	unsigned clients = (unsigned)sim_between(1, CLIENTS_MAX);
-	const char *memory = sim_chance(500) ? "128K" : "16M";
 	uint64_t disk = sim_chance(300) ? sim_between(8, 14) << 20 : 64u << 20;
 
+	scenario = ANYTHING;
+	nodes_n = 0;
+	if (sim_chance(50)) {
+		draw_fairness();
+		return;
+	}
+	if (sim_chance(50)) {
+		draw_rotation();
+		return;
+	}
 	draw_faults(&sim.faults);
 	span = sim_between(20, sim_chance(300) ? 1500 : 200) * SECOND;
-	nodes_n = 0;
-	make_node("a", "10.0.0.1:25", "next", disk, memory);
+	if (sim_chance(650))
+		internet_draw();
+	make_node("a", "10.0.0.1:25", "next", disk, internet.domains_n);
 	if (sim_chance(300))
-		make_node("b", "10.0.0.2:25", "near", disk, memory);
-	sink_new("10.1.0.1:25");
-	sink_new("10.1.0.2:25");
-	sink_new("10.1.0.3:25");
+		make_node("b", "10.0.0.2:25", "near", disk, false);
+	make_sinks();
 	for (unsigned i = 0; i < clients; i++)
 		draw_client(i);
+	if (sim_chance(300))
+		sim.faults.orders = (unsigned)sim_between(1, 40);
 }
 
 /* ---- accidents */
@@ -231,10 +339,8 @@ void plan_fixed(void)
 
 	span = 40 * SECOND;
 	nodes_n = 0;
-	make_node("a", "10.0.0.1:25", "near", 64u << 20, "64K");
-	sink_new("10.1.0.1:25");
-	sink_new("10.1.0.2:25");
-	sink_new("10.1.0.3:25");
+	make_node("a", "10.0.0.1:25", "near", 64u << 20, false);
+	make_sinks();
 	c = client_new("192.0.2.1:1024", &entrance);
 	for (unsigned i = 0; i < 5; i++) {
 		struct letter *l = client_letter(c, sim.now + (i < 3 ? i : i + 12) * SECOND);
@@ -350,6 +456,7 @@ static void end_quietly(void)
 		nodes[i]->calls_left = 0;
 	}
 	sim_say("faults stop");
+	operator_relents();
 	looked_at = 0;
 	sim_run(is_quiet, NULL, sim.now + QUIET_LIMIT);
 	if (!sim.failure[0] && !is_quiet(NULL)) {
@@ -360,12 +467,33 @@ static void end_quietly(void)
 	sim_run(never, NULL, sim.now + TIDY_NS);
 }
 
+static void check_scenario(void)
+{
+	uint64_t slowest = ledger_slowest(scenario == FAIRNESS ? ~1u : ~0u);
+	uint64_t bound = scenario == FAIRNESS ? FAIR_NS : ROTATION_NS;
+
+	if (scenario == ANYTHING || sim.failure[0])
+		return;
+	sim_say("the slowest took %llu ms", (unsigned long long)slowest / MILLISECOND);
+	if (slowest > bound)
+		sim_fail("%s: a letter took %llu s, %llu are fair",
+			 scenario == FAIRNESS ? "fairness" : "rotation",
+			 (unsigned long long)(slowest / SECOND),
+			 (unsigned long long)(bound / SECOND));
+}
+
 void plan_run(void)
 {
 	sim.faulty = true;
 	plan_accidents();
+	if (scenario == ANYTHING)
+		internet_accidents(span);
+	operator_works(span);
 	sim_run(never, NULL, sim.now + span);
 	end_quietly();
+	limits_sum(&sim.counts.passes, &sim.counts.waits);
+	sim.counts.asked = zone_asked;
+	check_scenario();
 	if (sim.failure[0])
 		return;
 	for (unsigned i = 0; i < nodes_n; i++)

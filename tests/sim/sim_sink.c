@@ -5,9 +5,10 @@
  * in the time of faults, it refuses for the moment, hangs up, or takes a message and hangs up
  * before it says so.
  */
-#include "sim/sim.h"
+#include "sim/internet.h"
 
 #define RCPTS_MAX 64
+#define IDLE_NS (300 * SECOND)
 #define IN_MAX (8u << 20)
 
 struct sink_session {
@@ -22,14 +23,33 @@ struct sink_session {
 	char recipients[RCPTS_MAX][128];
 	unsigned recipients_n;
 	bool pipelines, chunks;
+	/* ---- at a provider */
+	struct group *group;		/* NULL: a host of nobody's */
+	unsigned source;		/* where the relay comes from */
+	char sender[128], domain[64];	/* of the transaction; the domain it came to last */
+	unsigned messages;		/* transactions on this connection */
+	unsigned named;			/* recipients of this one that limits_saw was told of */
+	uint64_t progress;
 };
+
+static void leave(struct sink_session *s)
+{
+	if (s->closed)
+		return;
+	s->closed = true;
+	end_close(s->end);
+	if (!s->group)
+		return;
+	s->group->open[s->source]--;
+	if (s->named && s->messages > 1)
+		limits_cut(s->source, str_of(s->domain), s->named);
+}
 
 static void hang_up(struct sink_session *s)
 {
-	s->closed = true;
 	if (sim_chance(500))
 		end_reset(s->end);
-	end_close(s->end);
+	leave(s);
 }
 
 static void reply(struct sink_session *s, const char *text)
@@ -47,8 +67,7 @@ static bool misbehaves(struct sink_session *s, bool after_mail)
 	}
 	if (sim_fault(sim.faults.sink_421)) {
 		reply(s, "421 4.3.2 not now\r\n");
-		end_close(s->end);
-		s->closed = true;
+		leave(s);
 		return true;
 	}
 	if (after_mail && sim_fault(sim.faults.sink_4xx)) {
@@ -56,6 +75,19 @@ static bool misbehaves(struct sink_session *s, bool after_mail)
 		return true;
 	}
 	return false;
+}
+
+/* What a provider says; true: that was it. 421 ends the connection, so does silence. */
+static bool says(struct sink_session *s, const char *text)
+{
+	if (!text)
+		return false;
+	reply(s, text);
+	if (!*text)
+		hang_up(s);
+	else if (!strncmp(text, "421", 3) || (!strncmp(text, "554", 3) && !s->messages))
+		leave(s);
+	return true;
 }
 
 /* ---- a message is complete */
@@ -128,6 +160,7 @@ static void take(struct sink_session *s, uint64_t reply_end)
 
 static void forget(struct sink_session *s)
 {
+	s->named = 0;
 	s->mail = false;
 	s->recipients_n = 0;
 	buf_clear(&s->content);
@@ -151,11 +184,14 @@ static void on_late_reply(struct event *ev)
 static void complete(struct sink_session *s)
 {
 	static const char ok[] = "250 2.0.0 taken\r\n";
+	unsigned slow_ms = s->group ? s->group->slow_reply_ms : 0;
 
 	if (misbehaves(s, true)) {
 		forget(s);
 		return;
 	}
+	if (s->group && !is_rejected(s))
+		s->group->took[s->source]++;
 	if (is_rejected(s)) {
 		reply(s, "554 5.7.1 not this\r\n");
 	} else if (sim_fault(sim.faults.sink_drop)) {
@@ -165,6 +201,9 @@ static void complete(struct sink_session *s)
 	} else if (sim_fault(sim.faults.sink_4xx)) {
 		take(s, s->end->sent + strlen("250 2.0.0 at last\r\n"));
 		sim_at(sim.now + sim_between(1, 900) * SECOND, on_late_reply, s, 0);
+	} else if (slow_ms) {
+		take(s, s->end->sent + strlen("250 2.0.0 at last\r\n"));
+		sim_at(sim.now + slow_ms * MILLISECOND, on_late_reply, s, 0);
 	} else {
 		take(s, s->end->sent + strlen(ok));
 		reply(s, ok);
@@ -173,6 +212,37 @@ static void complete(struct sink_session *s)
 }
 
 /* ---- commands */
+
+/* Tells those who count what came. */
+static void notice_recipient(struct sink_session *s, struct str address)
+{
+	struct str domain = str_from(address, (size_t)(str_rfind(address, '@') + 1));
+	const struct domain *d = internet_domain(domain);
+	bool is_first = !str_eq_nocase(domain, str_of(s->domain));
+
+	if (d && d->group != s->group)
+		sim_fail("mail for %s comes to %s", d->name, s->group->name);
+	str_copy(s->domain, sizeof(s->domain), domain);
+	s->named++;
+	limits_saw(s->end->other->node, s->group, s->source, domain, is_first, s->messages - 1);
+}
+
+static void on_mail(struct sink_session *s, struct str line)
+{
+	ssize_t open = str_find(line, '<'), close = str_find(line, '>');
+
+	forget(s);
+	s->messages++;
+	s->domain[0] = 0;
+	str_copy(s->sender, sizeof(s->sender),
+		 open < 0 || close < open ? STR_NONE
+					  : str_sub(line, (size_t)open + 1, (size_t)close));
+	if (s->group && says(s, provider_mail(s->group, s->source)))
+		return;
+	s->mail = true;
+	s->began = sim.now;
+	reply(s, "250 2.1.0 ok\r\n");
+}
 
 static void on_rcpt(struct sink_session *s, struct str line)
 {
@@ -184,9 +254,18 @@ static void on_rcpt(struct sink_session *s, struct str line)
 		reply(s, "503 5.5.1 no\r\n");
 		return;
 	}
+	address = str_sub(line, (size_t)open + 1, (size_t)close);
+	if (s->group)
+		notice_recipient(s, address);
 	if (misbehaves(s, true))
 		return;
-	address = str_sub(line, (size_t)open + 1, (size_t)close);
+	if (s->group && provider_cuts(s->group)) {
+		hang_up(s);
+		return;
+	}
+	if (s->group &&
+	    says(s, provider_rcpt(s->group, s->source, str_of(s->sender), address)))
+		return;
 	if (origin_of(address, &o) && o.kind == KIND_BAD) {
 		reply(s, "550 5.1.1 no such person\r\n");
 	} else if (origin_of(address, &o) && o.kind == KIND_TMP) {
@@ -229,8 +308,7 @@ static void on_command(struct sink_session *s, struct str line)
 		on_bdat(s, line);
 	} else if (str_starts_nocase(line, STR("QUIT"))) {
 		reply(s, "221 2.0.0 bye\r\n");
-		end_close(s->end);
-		s->closed = true;
+		leave(s);
 	} else if (str_starts_nocase(line, STR("RSET")) || str_starts_nocase(line, STR("NOOP"))) {
 		if (str_starts_nocase(line, STR("RSET")))
 			forget(s);
@@ -240,10 +318,7 @@ static void on_command(struct sink_session *s, struct str line)
 	} else if (str_starts_nocase(line, STR("EHLO")) || str_starts_nocase(line, STR("HELO"))) {
 		on_ehlo(s);
 	} else if (str_starts_nocase(line, STR("MAIL"))) {
-		forget(s);
-		s->mail = true;
-		s->began = sim.now;
-		reply(s, "250 2.1.0 ok\r\n");
+		on_mail(s, line);
 	} else if (str_starts_nocase(line, STR("DATA"))) {
 		s->in_data = s->recipients_n;
 		reply(s, s->in_data ? "354 go on\r\n" : "554 5.5.1 no valid recipients\r\n");
@@ -310,6 +385,7 @@ static void on_ready(struct end *e)
 	char piece[4096];
 	size_t n;
 
+	s->progress = sim.now;
 	while ((n = end_read(e, piece, sizeof(piece))))
 		buf_add(&s->in, piece, n);
 	while (!s->closed && (s->in_chunk ? handle_chunk(s) : handle_line(s)))
@@ -318,10 +394,21 @@ static void on_ready(struct end *e)
 		buf_consume(&s->in, s->at);
 		s->at = 0;
 	}
-	if ((e->ended || e->reset) && !s->closed) {
-		s->closed = true;
-		end_close(e);
-	}
+	if (e->ended || e->reset)
+		leave(s);
+}
+
+/* Who says nothing for long is gone: what it held of the provider's limits is free again. */
+static void on_idle(struct event *ev)
+{
+	struct sink_session *s = ev->p;
+
+	if (s->closed)
+		return;
+	if (sim.now - s->progress >= IDLE_NS)
+		leave(s);
+	else
+		sim_at(s->progress + IDLE_NS, on_idle, s, 0);
 }
 
 static void on_accepted(struct end *e, void *arg)
@@ -333,15 +420,36 @@ static void on_accepted(struct end *e, void *arg)
 	s->in = s->content = BUF_INIT(IN_MAX);
 	e->ready = on_ready;
 	e->arg = s;
+	s->group = internet_group(&e->at);
+	s->source = internet_source(&e->other->at.ip);
+	s->progress = sim.now;
+	if (s->group) {
+		s->group->open[s->source]++;
+		sim_at(sim.now + IDLE_NS, on_idle, s, 0);
+		if (says(s, provider_greets(s->group, s->source)))
+			return;
+	}
 	if (!misbehaves(s, false))
 		reply(s, sim_fault(sim.faults.sink_4xx) ? "554 5.3.2 no\r\n"
 							: "220 sink.example\r\n");
 }
 
-void sink_new(const char *at)
+struct port *sink_new(const char *at)
 {
 	struct endpoint e = endpoint_of(at);
 	struct port *p = port_new(&e);
 
 	p->accepted = on_accepted;
+	return p;
+}
+
+static void on_trapped(struct end *e, void *arg)
+{
+	(void)arg;
+	sim_fail("%s connects to a host that it must not use", e->other->node->name);
+}
+
+void sink_trap(const char *at)
+{
+	sink_new(at)->accepted = on_trapped;
 }

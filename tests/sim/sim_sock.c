@@ -4,7 +4,7 @@
  * Edges as epoll gives them: every arrival, every end, room after a short send. A listening socket
  * is level-triggered and may be in several pollers. A poller wakes the loop that waited in it last.
  */
-#include "sim/sim.h"
+#include "sim/internet.h"
 
 #define SOCKETS_MAX 1024
 #define POLLERS_MAX 64
@@ -117,14 +117,16 @@ static int sim_sock_connect(struct world *w, const struct endpoint *local,
 	struct endpoint from = endpoint_of(n->index ? "10.0.0.2:40000" : "10.0.0.1:40000");
 	struct socket *s;
 
-	(void)local;
 	if (error)
 		return error;
+	if (local)
+		from.ip = local->ip;
 	if (!node_call(n))
 		return -ENETUNREACH;
 	s = socket_new(n);
 	s->end = end_connect(&from, remote, n);
 	s->end->socket = s;
+	limits_opened(n, remote, internet_source(&from.ip));
 	return s->fd;
 }
 
@@ -224,6 +226,9 @@ static void sim_sock_close(struct world *w, int fd)
 	if (node_of(w)->dead)
 		return;
 	if (s->end) {
+		if (s->end->is_client)
+			limits_closed(s->node, &s->end->other->at,
+				      internet_source(&s->end->at.ip));
 		end_close(s->end);
 		s->end->socket = NULL;
 	} else {

@@ -12,7 +12,7 @@
  *
  * Everything that is said with sim_say goes into a hash: two runs of a seed must end with the same.
  */
-#include "sim/sim.h"
+#include "sim/internet.h"
 
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -411,15 +411,6 @@ static void world_random(struct world *w, void *p, size_t n)
 	}
 }
 
-static int world_lookup(struct world *w, const char *name, struct ip *ret, int max)
-{
-	(void)w;
-	(void)name;
-	(void)ret;
-	(void)max;
-	return -ENOENT;		/* hosts are given by address */
-}
-
 void sim_fill_world(struct world *w)
 {
 	w->now = world_now;
@@ -428,7 +419,6 @@ void sim_fill_world(struct world *w)
 	w->actor_start = world_actor_start;
 	w->actor_wake = world_actor_wake;
 	w->actor_join = world_actor_join;
-	w->lookup = world_lookup;
 }
 
 void sim_begin(uint64_t seed)
@@ -445,4 +435,9 @@ void sim_begin(uint64_t seed)
 	context_init_loop(&sim.main.context);
 	net_begin();
 	ledger_begin();
+	zone_begin();
+	provider_begin();
+	limits_begin();
+	operator_begin();
+	internet = (struct internet){ 0 };
 }

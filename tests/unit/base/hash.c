@@ -3,7 +3,7 @@
 #include "base/list.h"
 #include "unit/unit.h"
 
-#define N 5000
+#define N 20000
 
 struct item {
 	struct map_node node;
@@ -56,6 +56,25 @@ static uint64_t hash_of(uint64_t key)
 	return hash_u64(key / 10);
 }
 
+/* All that were inserted are there once, by walking, by buckets, by their keys. */
+static void check_all(const struct map *m, const struct item *items, uint64_t n)
+{
+	uint64_t walked = 0, in_buckets = 0;
+
+	for (struct map_node *node = map_walk(m, NULL); node; node = map_walk(m, node))
+		walked++;
+	for (size_t at = 0; at < m->size; at++)
+		for (struct map_node *node = map_bucket_first(m, at); node;
+		     node = map_bucket_next(m, node)) {
+			assert_int_equal(node->hash & (m->size - 1), at);
+			in_buckets++;
+		}
+	assert_int_equal(walked, n);
+	assert_int_equal(in_buckets, n);
+	for (uint64_t i = 0; i < n; i += 31)
+		assert_ptr_equal(find(m, i, hash_of(i)), &items[i]);
+}
+
 static void test_map(void **state)
 {
 	static struct item items[N];
@@ -69,6 +88,8 @@ static void test_map(void **state)
 	for (uint64_t i = 0; i < N; i++) {
 		items[i].key = i;
 		map_insert(&m, &items[i].node, hash_of(i));
+		if (i % 997 == 0)
+			check_all(&m, items, i + 1);
 	}
 	assert_int_equal(m.n, N);
 	for (uint64_t i = 0; i < N; i++)

@@ -1,4 +1,4 @@
-/* bounce/notice_policy and bounce/limits: statuses, what is due when, how often. */
+/* bounce/notice_policy and bounce/quota: statuses, what is due when, how often. */
 #include "bounce/notice.h"
 #include "unit/unit.h"
 
@@ -152,24 +152,73 @@ static void test_judge(void **state)
 	}
 }
 
+/* What a deadline finds to do, and of whom another's notice may tell. */
+static void test_due(void **state)
+{
+	static const struct {
+		const char *name, *sender;
+		unsigned notify;
+		bool warned;
+		int now_s;
+		bool due, may_warn;
+	} rows[] = {
+		{ "fresh", "a@b", 0, false, 1050, false, true },
+		{ "late", "a@b", 0, false, 1100, true, true },
+		{ "late, told", "a@b", 0, true, 1100, false, true },
+		{ "late, unwanted", "a@b", NOTIFY_FAILURE, false, 1100, true, false },
+		{ "expired", "a@b", 0, true, 1500, true, false },
+		{ "bounce", "", 0, false, 1150, false, false },
+		{ "expired bounce", "", 0, false, 1200, true, false },
+	};
+	struct route never = { .name = STR("next"), .has_warn_after = true };
+	const struct route *routes[] = { &never };
+	struct config c = {
+		.queue = {
+			.warn_after_ns = 100 * SECOND_NS,
+			.give_up_after_ns = 500 * SECOND_NS,
+			.bounce_give_up_after_ns = 200 * SECOND_NS,
+		},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct message *m = make(rows[i].sender, rows[i].notify, false);
+		int64_t now_ms = MS(rows[i].now_s);
+
+		if (notice_is_due(&c, m, 0, rows[i].warned, now_ms) != rows[i].due ||
+		    notice_may_warn(&c, m, 0, now_ms) != rows[i].may_warn)
+			fail_msg("%s", rows[i].name);
+		/* Its route never warns, whatever the queue says. */
+		c.routes = routes;
+		c.routes_n = 1;
+		assert_false(notice_may_warn(&c, m, 0, now_ms));
+		c.routes = NULL;
+		c.routes_n = 0;
+		message_unref(m);
+	}
+}
+
 static void test_limits(void **state)
 {
-	struct limits *l = mem_zalloc(sizeof(*l));
+	struct quota *l = mem_zalloc(sizeof(*l));
 	char address[32];
 
 	(void)state;
 	for (int i = 0; i < 5; i++)
-		assert_true(limits_take(l, STR("a@b.example"), 5, MS(1)));
-	assert_false(limits_take(l, STR("A@B.example"), 5, MS(2)));
-	assert_true(limits_take(l, STR("c@b.example"), 5, MS(2)));
+		assert_true(quota_take(l, STR("a@b.example"), 5, MS(1)));
+	assert_false(quota_take(l, STR("A@B.example"), 5, MS(2)));
+	quota_give_back(l, STR("a@b.example"), MS(2));
+	assert_true(quota_take(l, STR("A@B.example"), 5, MS(2)));
+	assert_false(quota_take(l, STR("A@B.example"), 5, MS(2)));
+	assert_true(quota_take(l, STR("c@b.example"), 5, MS(2)));
 	/* Others that fill the table do not make it forget who had the most. */
 	for (int i = 0; i < 100000; i++) {
 		snprintf(address, sizeof(address), "%d@flood.example", i);
-		limits_take(l, str_of(address), 5, MS(3));
+		quota_take(l, str_of(address), 5, MS(3));
 	}
-	assert_false(limits_take(l, STR("a@b.example"), 5, MS(4)));
-	assert_true(limits_take(l, STR("a@b.example"), 5, MS(3602)));
-	assert_false(limits_take(l, STR("z@b.example"), 0, MS(1)));
+	assert_false(quota_take(l, STR("a@b.example"), 5, MS(4)));
+	assert_true(quota_take(l, STR("a@b.example"), 5, MS(3602)));
+	assert_false(quota_take(l, STR("z@b.example"), 0, MS(1)));
 	mem_free(l);
 }
 
@@ -178,6 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_judge),
+		cmocka_unit_test(test_due),
 		cmocka_unit_test(test_limits),
 	};
 

@@ -10,12 +10,15 @@
 #include "base/mem.h"
 
 #include <ftw.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define CONFIG \
 	"version 1\nhostname relay.example\nstate %s\nlisten 127.0.0.1:2525\n" \
 	"route inside {\n\thost 127.0.0.1:9\n}\n" \
 	"route admin {\n\thost 127.0.0.1:10\n}\n" \
+	"route slow {\n\thost 127.0.0.1:11\n\tretry 2h\n\twarn_after 1d\n}\n" \
+	"route quiet {\n\thost 127.0.0.1:12\n\twarn_after never\n}\n" \
 	"queue {\n\tretry 10m\n\twarn_after 4h\n\tgive_up_after 5d\n\tnotices_max 3\n}\n" \
 	"message {\n\tbounce_size_max 2K\n}\n" \
 	"%s" \
@@ -337,6 +340,205 @@ static void test_warning_and_expiry(void **state)
 	rig_close();
 }
 
+/* ---- one message for several destinations */
+
+static const struct envelope_recipient scattered[] = {
+	{ .address = STR("a@one.example"), .route = STR("inside") },
+	{ .address = STR("b@two.example"), .route = STR("inside"), .notify = NOTIFY_FAILURE },
+	{ .address = STR("c@three.example"), .route = STR("slow") },
+	{ .address = STR("d@four.example"), .route = STR("quiet") },
+	{ .address = STR("e@five.example"), .route = STR("inside") },
+	{ .address = STR("f@six.example"), .route = STR("inside") },
+};
+#define SCATTERED (sizeof(scattered) / sizeof(scattered[0]))
+
+static void make_scattered(int64_t age_ms)
+{
+	struct original o = { .content = STR(TEXT), .age_ms = age_ms, .e = { ANN } };
+
+	forget();
+	o.e.recipients = scattered;
+	o.e.recipients_n = SCATTERED;
+	in_task(make_task, &o);
+}
+
+/* The first delay that is due tells of all who still wait, and none is told of again. */
+static void test_one_warning(void **state)
+{
+	struct outcome of_three = said_later, of_six = said_yes;
+	struct str part;
+	struct report r;
+
+	(void)state;
+	rig_open("");
+	make_scattered(5 * HOUR_MS);
+	of_three.recipient = 2;
+	of_six.recipient = 5;
+	assert_int_equal(settle(of_six, NULL), 0);
+	assert_int_equal(settle(of_three, NULL), 1);	/* by a route that warns in a day */
+	assert_int_equal(added_n, 0);
+	assert_int_equal(settle(said_later, NULL), 1);
+	read_notice(&r, "ann@example.org", "inside");
+	part = r.bodies[1];
+	assert_field(block(part, 1), "Final-Recipient", "rfc822; a@one.example");
+	assert_field(block(part, 1), "Action", "delayed");
+	assert_field(block(part, 2), "Final-Recipient", "rfc822; c@three.example");
+	assert_field(block(part, 2), "Diagnostic-Code", "smtp; 450 4.2.0 busy");
+	assert_field(block(part, 2), "Remote-MTA", "dns; mx.example.net (192.0.2.1)");
+	assert_field(block(part, 3), "Final-Recipient", "rfc822; e@five.example");
+	assert_field(block(part, 3), "Action", "delayed");
+	assert_false(has_text(part, "two.example"));	/* wants to hear of failures only */
+	assert_false(has_text(part, "four.example"));	/* its route never warns */
+	assert_false(has_text(part, "six.example"));	/* is through */
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(rig.message->recipients[i].warned, 1);
+	assert_int_equal(rig.message->recipients[2].attempts, 1);	/* as before */
+	assert_true(rig.message->recipients[2].next_ms > 0);
+	assert_int_equal(rig.message->recipients[4].attempts, 0);
+	rig.message->arrived_ms -= 24 * HOUR_MS;	/* past the other route's time, too */
+	assert_int_equal(settle(of_three, NULL), 1);
+	assert_int_equal(added_n, 1);
+	rig_close();
+}
+
+/* Half of the destinations, on one core; all of their tasks at once. */
+struct half {
+	unsigned core;
+	struct call calls[SCATTERED];
+};
+
+static void half_task(void *arg)
+{
+	struct half *h = arg;
+	struct task_group g;
+
+	task_group_init(&g);
+	for (unsigned i = h->core; i < SCATTERED; i += 2) {
+		h->calls[i] = (struct call){ .n = 1 };
+		h->calls[i].outcomes[0] = (struct outcome){ .recipient = i };
+		CHECK(task_start(&g, settle_task, &h->calls[i], "settle"));
+	}
+	CHECK_EQ(task_group_wait(&g, in_seconds(20)), 0);
+}
+
+static void *half_thread(void *arg)
+{
+	struct half *h = arg;
+
+	run_on(net_loop(rig.net, h->core), half_task, h, true);
+	return NULL;
+}
+
+/* All destinations come to it at the same moment: one notice, and in the end all are marked. */
+static void test_warnings_race(void **state)
+{
+	static struct half halves[2];
+	pthread_t threads[2];
+
+	(void)state;
+	rig_open("");
+	for (unsigned round = 0; round < 20; round++) {
+		struct half last = { .core = 0 };
+
+		make_scattered(30 * HOUR_MS);
+		for (unsigned i = 0; i < 2; i++) {
+			halves[i].core = i;
+			assert_int_equal(
+				pthread_create(&threads[i], NULL, half_thread, &halves[i]), 0);
+		}
+		for (unsigned i = 0; i < 2; i++)
+			pthread_join(threads[i], NULL);
+		assert_int_equal(added_n, round < 3 ? 1 : 0);	/* notices_max 3 */
+		/* Who came second while the first was at it comes again. */
+		half_thread(&last);
+		last.core = 1;
+		half_thread(&last);
+		for (unsigned i = 0; i < SCATTERED; i++)
+			assert_int_equal(rig.message->recipients[i].warned, 1);
+		assert_int_equal(added_n, round < 3 ? 1 : 0);
+	}
+	rig_close();
+}
+
+/* An operator's word: a notice, the recipients are final, or nothing at all. */
+struct returning {
+	const uint32_t *recipients;
+	unsigned n;
+	struct str why;
+	int result;
+};
+
+static void return_task(void *arg)
+{
+	struct returning *r = arg;
+
+	r->result = bounce_return(rig.bounce, rig.message, r->recipients, r->n, r->why);
+}
+
+static void test_return(void **state)
+{
+	static const uint32_t some[] = { 0, 1, 5 };
+	struct returning back = { .recipients = some, .n = 3, .why = STR("sent by mistake") };
+	struct outcome of_six = said_yes;
+	struct report r;
+
+	(void)state;
+	rig_open("");
+	make_scattered(0);
+	of_six.recipient = 5;
+	assert_int_equal(settle(of_six, NULL), 0);
+	atomic_store(&write_error, -EIO);
+	in_task(return_task, &back);
+	atomic_store(&write_error, 0);
+	assert_true(back.result < 0);
+	assert_int_equal(added_n, 0);
+	assert_int_equal(atomic_load(&rig.message->open_n), 5);
+	for (int i = 0; i < 100 && back.result < 0; i++) {	/* the spool tries a while later */
+		usleep(50000);
+		in_task(return_task, &back);
+	}
+	assert_int_equal(back.result, 2);		/* the sixth is through */
+	read_notice(&r, "ann@example.org", "inside");
+	assert_field(block(r.bodies[1], 1), "Final-Recipient", "rfc822; a@one.example");
+	assert_field(block(r.bodies[1], 1), "Action", "failed");
+	assert_field(block(r.bodies[1], 1), "Status", "5.7.1");
+	assert_field(block(r.bodies[1], 1), "Diagnostic-Code",
+		     "x-relevo; 550 5.7.1 sent by mistake");
+	assert_field(block(r.bodies[1], 2), "Final-Recipient", "rfc822; b@two.example");
+	assert_true(has_text(r.bodies[0], "It was refused here"));
+	assert_false(has_text(r.bodies[1], "six.example"));
+	assert_int_equal(rig.message->recipients[0].state, RECIPIENT_FAILED);
+	assert_string_equal(rig.message->recipients[0].last, "550 5.7.1 sent by mistake");
+	assert_int_equal(rig.message->recipients[2].state, RECIPIENT_QUEUED);
+	assert_int_equal(rig.message->recipients[5].state, RECIPIENT_RELAYED);
+	in_task(return_task, &back);
+	assert_int_equal(back.result, 0);		/* there is none left of them */
+	assert_int_equal(added_n, 1);
+	rig_close();
+}
+
+/* The waits are those of the recipient's route; a time that the outcome brings goes before. */
+static void test_route_waits(void **state)
+{
+	struct outcome of_three = said_later, own_time = said_later;
+	int64_t now_ms = 0;
+
+	(void)state;
+	rig_open("");
+	make_scattered(0);
+	now_ms = rig.message->arrived_ms;
+	of_three.recipient = 2;
+	own_time.recipient = 4;
+	own_time.next_ms = now_ms + 77777;
+	assert_int_equal(settle(said_later, NULL), 1);
+	assert_int_equal(settle(of_three, NULL), 1);
+	assert_int_equal(settle(own_time, NULL), 1);
+	assert_in_range(rig.message->recipients[0].next_ms - now_ms, 9 * 60000, 12 * 60000);
+	assert_in_range(rig.message->recipients[2].next_ms - now_ms, 108 * 60000, 133 * 60000);
+	assert_int_equal(rig.message->recipients[4].next_ms - now_ms, 77777);
+	rig_close();
+}
+
 /* Whose sender cannot be told: the postmaster, once, if there is one. */
 static void test_no_sender(void **state)
 {
@@ -548,6 +750,10 @@ int main(void)
 		cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_success),
 		cmocka_unit_test(test_warning_and_expiry),
+		cmocka_unit_test(test_one_warning),
+		cmocka_unit_test(test_warnings_race),
+		cmocka_unit_test(test_return),
+		cmocka_unit_test(test_route_waits),
 		cmocka_unit_test(test_no_sender),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_original),

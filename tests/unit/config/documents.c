@@ -185,6 +185,25 @@ static void test_examples_of_the_design(void **state)
 	assert_int_equal(other, 0);
 }
 
+/* What is left of the backup server for a later version. */
+static void test_backup_mx(void **state)
+{
+	struct buf file = BUF_INIT(1 << 20);
+	struct loaded l;
+
+	(void)state;
+	if (!read_file("../shared/examples/backup-mx.conf", &file)) {
+		print_message("skipped: ../shared/examples is not here\n");
+		skip();
+	}
+	l = load_buf(&file, false);
+	assert_int_equal(l.errors, 1);
+	assert_true(str_search(buf_str(&l.messages),
+			       STR("this version does not have \"etrn\" in a route block")) >= 0);
+	loaded_done(&l);
+	buf_done(&file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +211,7 @@ int main(void)
 		cmocka_unit_test(test_reference_is_current),
 		cmocka_unit_test(test_installed_file),
 		cmocka_unit_test(test_examples_of_the_design),
+		cmocka_unit_test(test_backup_mx),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

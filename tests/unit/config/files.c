@@ -196,6 +196,34 @@ static void test_relay_over_files(void **state)
 			 "of IPv6 (private ones do not count)\n"));
 }
 
+static void test_resolver(void **state)
+{
+	struct config *c;
+
+	(void)state;
+	mkdir("sub", 0700);
+	put("sub/key", "");
+	put("sub/dns.conf", "resolver recursive {\n\ttrust_anchor key\n\troot_hints hints\n"
+			    "\thosts names\n}\n");
+	put("main.conf", MAIN "accept from local to any via mx\ninclude sub/dns.conf\n");
+	assert_null(load("main.conf", true,
+			 "sub/dns.conf:3:13: error: sub/hints: No such file or directory\n"
+			 "sub/dns.conf:4:8: error: sub/names: No such file or directory\n"));
+	c = load("main.conf", false,
+		 "sub/dns.conf:3:13: warning: sub/hints: no such file\n"
+		 "sub/dns.conf:4:8: warning: sub/names: no such file\n");
+	assert_string_equal(c->resolver.trust_anchor, "sub/key");	/* beside its file */
+	assert_string_equal(c->resolver.root_hints, "sub/hints");
+	assert_string_equal(c->resolver.hosts, "sub/names");
+	config_unref(c);
+	put("dns.conf", MAIN "accept from local to any via mx\nresolver system {\n"
+			     "\troot_hints sub/key\n\ttrust_anchor sub/key\n}\n");
+	config_unref(load("dns.conf", true,
+			  "dns.conf:6:2: warning: root_hints is not used: only resolver recursive "
+			  "begins at the root\n"
+			  "dns.conf:7:2: warning: trust_anchor is not used while dnssec is off\n"));
+}
+
 static void test_open_file(void **state)
 {
 	int fd;
@@ -221,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_faults_in_files),
 		cmocka_unit_test(test_relay_over_files),
+		cmocka_unit_test(test_resolver),
 		cmocka_unit_test(test_open_file),
 	};
 

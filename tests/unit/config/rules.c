@@ -194,8 +194,8 @@ static const struct text_case cases[] = {
 		"t.conf:5:29: error: the rule is not finished; expected the name of a route\n"
 		"t.conf:10:32: error: unexpected \"r\"; expected the end of the line\n"
 		"t.conf:11:49: error: unexpected \"x\"; expected the end of the line\n"
-		"t.conf:6:30: error: unknown route \"q\"; expected r\n"
-		"t.conf:7:30: error: unknown route \"rr\"; expected r\n"
+		"t.conf:6:30: error: unknown route \"q\"; expected one of r, mx\n"
+		"t.conf:7:30: error: unknown route \"rr\"; expected one of r, mx\n"
 		"t.conf:8:30: error: \"http://x\" is not a route; expected one such as "
 		"smtp://mail.example.net:25 or lmtp://10.0.0.5:24\n"
 		"t.conf:9:30: error: \"smtp://x:0\" is not a route; expected one such as "
@@ -229,7 +229,42 @@ static const struct text_case cases[] = {
 		"listen 127.0.0.1\n"
 		"accept from local to any via r {\n"
 		"}\n",
-		"t.conf:4:31: error: accept has no block; expected the end of the line\n",
+		"t.conf:4:1: error: the block of this rule says nothing\n",
+	},
+	{
+		"reject with a block",
+		"version 1\n"
+		"route r { host a.example }\n"
+		"listen 127.0.0.1\n"
+		"accept from local to any via r\n"
+		"reject from any to any {\n"
+		"\ttag x\n"
+		"}\n",
+		"t.conf:5:23: error: reject has no block; expected the end of the line\n",
+	},
+	{
+		"rule with a block, faults in it",
+		"version 1\n"
+		"route r { host a.example }\n"
+		"listen 127.0.0.1\n"
+		"accept from local to any via r {\n"
+		"\tretry 1m 2x\n"
+		"\tgive_up_after 0s\n"
+		"\twarn_after soon\n"
+		"\tsource nobody\n"
+		"\ttag a/b\n"
+		"\tidle 5s\n"
+		"}\n",
+		"t.conf:5:11: error: \"2x\" is not what retry takes; expected a time such as "
+		"30s, 5m, 4h, 5d or 2w\n"
+		"t.conf:6:16: error: give_up_after must be between 1s and 365d\n"
+		"t.conf:7:13: error: \"soon\" is not what warn_after takes; expected a time such "
+		"as 30s, 5m, 4h, 5d or 2w, or the word never\n"
+		"t.conf:9:6: error: \"a/b\" cannot be a tag; expected letters, digits, -, _ or "
+		".\n"
+		"t.conf:10:2: error: unknown statement in the block of a rule: \"idle\"; "
+		"expected one of retry, give_up_after, warn_after, source, tag\n"
+		"t.conf:8:9: error: unknown source \"nobody\"\n",
 	},
 	{
 		"keyword as a domain",
@@ -319,15 +354,16 @@ static const struct text_case cases[] = {
 		"accept from any to any via q\n"
 		"queue { warn_after 1 }\n",
 		"t.conf:2:1: error: unknown statement \"hostnme\"; expected one of version, "
-		"include, hostname, state, user, workers, listen, route, table, accept, reject, "
-		"queue, message, postmaster, log; did you mean \"hostname\"?\n"
+		"include, hostname, state, user, workers, listen, route, source, pool, table, "
+		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
+		"postmaster, log; did you mean \"hostname\"?\n"
 		"t.conf:3:8: error: \"1.2.3\" is not an address to listen on; expected one such "
 		"as 0.0.0.0:25 or [::1]:25\n"
 		"t.conf:4:32: error: \"1x\" is not what idle takes; expected a time such as 30s, "
 		"5m, 4h, 5d or 2w, or the word none\n"
 		"t.conf:6:20: error: \"1\" is not what warn_after takes; expected a time such as "
 		"30s, 5m, 4h, 5d or 2w, or the word never\n"
-		"t.conf:5:28: error: unknown route \"q\"; expected r\n"
+		"t.conf:5:28: error: unknown route \"q\"; expected one of r, mx\n"
 		"t.conf:5:1: error: open relay: this rule takes mail from anyone to anywhere; "
 		"bind it to local or to networks that cover less than a /8 of IPv4 and a /16 of "
 		"IPv6 (private ones do not count)\n"

@@ -54,8 +54,9 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:2:1: error: unknown statement \"hostnme\"; expected one of version, "
-		"include, hostname, state, user, workers, listen, route, table, accept, reject, "
-		"queue, message, postmaster, log; did you mean \"hostname\"?\n",
+		"include, hostname, state, user, workers, listen, route, source, pool, table, "
+		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
+		"postmaster, log; did you mean \"hostname\"?\n",
 	},
 	{
 		"unknown statement, nothing near",
@@ -65,8 +66,9 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:2:1: error: unknown statement \"frobnicate\"; expected one of version, "
-		"include, hostname, state, user, workers, listen, route, table, accept, reject, "
-		"queue, message, postmaster, log\n",
+		"include, hostname, state, user, workers, listen, route, source, pool, table, "
+		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
+		"postmaster, log\n",
 	},
 	{
 		"unknown with block: its content is skipped",
@@ -80,8 +82,9 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:2:1: error: unknown statement \"lisen\"; expected one of version, "
-		"include, hostname, state, user, workers, listen, route, table, accept, reject, "
-		"queue, message, postmaster, log; did you mean \"listen\"?\n",
+		"include, hostname, state, user, workers, listen, route, source, pool, table, "
+		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
+		"postmaster, log; did you mean \"listen\"?\n",
 	},
 	{
 		"quoted statement",
@@ -91,8 +94,9 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:2:1: error: unknown statement \"listen\"; expected one of version, "
-		"include, hostname, state, user, workers, listen, route, table, accept, reject, "
-		"queue, message, postmaster, log; did you mean \"listen\"?\n",
+		"include, hostname, state, user, workers, listen, route, source, pool, table, "
+		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
+		"postmaster, log; did you mean \"listen\"?\n",
 	},
 	{
 		"unknown in route",
@@ -104,8 +108,9 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:4:2: error: unknown statement in a route block: \"conections\"; expected "
-		"one of host, protocol, give_up_after, connect_timeout, timeout, idle, "
-		"connections, messages; did you mean \"connections\"?\n",
+		"one of host, mx, port, protocol, families, source, retry, warn_after, "
+		"give_up_after, connect_timeout, timeout, idle, connections, messages; did you "
+		"mean \"connections\"?\n",
 	},
 	{
 		"unknown in listen",
@@ -137,7 +142,7 @@ static const struct text_case cases[] = {
 		"listen 127.0.0.1\n",
 		"t.conf:3:2: error: unknown statement in the queue block: \"retries\"; expected "
 		"one of retry, warn_after, give_up_after, bounce_give_up_after, size_max, "
-		"free_min, memory, notices_max; did you mean \"retry\"?\n",
+		"free_min, memory, notices_max, connections_max; did you mean \"retry\"?\n",
 	},
 	{
 		"later statements",
@@ -147,11 +152,8 @@ static const struct text_case cases[] = {
 		"secrets ./s\n"
 		"login a\n"
 		"users file ./u\n"
-		"limit 1/min messages\n"
 		"etrn x\n"
 		"submission\n"
-		"resolver 1.2.3.4\n"
-		"source 1.2.3.4\n"
 		"chain x\n"
 		"route r { host a.example }\n"
 		"accept from local to any via r\n"
@@ -162,12 +164,9 @@ static const struct text_case cases[] = {
 		"t.conf:4:1: error: this version does not have \"secrets\" yet\n"
 		"t.conf:5:1: error: this version does not have \"login\" yet\n"
 		"t.conf:6:1: error: this version does not have \"users\" yet\n"
-		"t.conf:7:1: error: this version does not have \"limit\" yet\n"
-		"t.conf:8:1: error: this version does not have \"etrn\" yet\n"
-		"t.conf:9:1: error: this version does not have \"submission\" yet\n"
-		"t.conf:10:1: error: this version does not have \"resolver\" yet\n"
-		"t.conf:11:1: error: this version does not have \"source\" yet\n"
-		"t.conf:12:1: error: this version does not have \"chain\" yet\n",
+		"t.conf:7:1: error: this version does not have \"etrn\" yet\n"
+		"t.conf:8:1: error: this version does not have \"submission\" yet\n"
+		"t.conf:9:1: error: this version does not have \"chain\" yet\n",
 	},
 	{
 		"later in listen",
@@ -183,14 +182,14 @@ static const struct text_case cases[] = {
 	{
 		"later in route",
 		"version 1\n"
-		"route r { host a.example; tls required; login x; etrn from local; source "
+		"route r { host a.example; tls required; login x; etrn from local; limit "
 		"1.2.3.4 }\n"
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:2:27: error: this version does not have \"tls\" in a route block yet\n"
 		"t.conf:2:41: error: this version does not have \"login\" in a route block yet\n"
 		"t.conf:2:50: error: this version does not have \"etrn\" in a route block yet\n"
-		"t.conf:2:67: error: this version does not have \"source\" in a route block yet\n",
+		"t.conf:2:67: error: this version does not have \"limit\" in a route block yet\n",
 	},
 	{
 		"later in rules",
@@ -200,14 +199,11 @@ static const struct text_case cases[] = {
 		"accept from login to any via r\n"
 		"accept from certificate x to any via r\n"
 		"accept from pop to any via r\n"
-		"accept from local to any through c via r\n"
-		"accept from local to any via mx\n",
+		"accept from local to any through c via r\n",
 		"t.conf:4:13: error: this version does not have \"login\" in rules yet\n"
 		"t.conf:5:13: error: this version does not have \"certificate\" in rules yet\n"
 		"t.conf:6:13: error: this version does not have \"pop\" in rules yet\n"
-		"t.conf:7:26: error: this version does not have \"through\" in rules yet\n"
-		"t.conf:8:30: error: this version does not deliver by MX yet; name a route with "
-		"hosts instead of mx\n",
+		"t.conf:7:26: error: this version does not have \"through\" in rules yet\n",
 	},
 	{
 		"unfinished quote",
@@ -292,7 +288,7 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:4:7: error: \"a#b\" cannot name a route; expected letters, digits, -, _ "
-		"or . (and not mx)\n",
+		"or .\n",
 	},
 	{
 		"semicolon at the top",
@@ -392,8 +388,8 @@ static const struct text_case cases[] = {
 		"version 1\n"
 		"route r { x { x { x { x { x { x { x { x { \n",
 		"t.conf:2:11: error: unknown statement in a route block: \"x\"; expected one of "
-		"host, protocol, give_up_after, connect_timeout, timeout, idle, connections, "
-		"messages\n"
+		"host, mx, port, protocol, families, source, retry, warn_after, give_up_after, "
+		"connect_timeout, timeout, idle, connections, messages; did you mean \"mx\"?\n"
 		"t.conf:2:41: error: blocks are nested more than 8 deep; the rest of the file "
 		"was not read\n"
 		"t.conf:2:1: error: route r has no host\n",

@@ -17,6 +17,8 @@ static void test_values(void **state)
 		{ VALUE_COUNT, "-1", false, 0, "" },
 		{ VALUE_COUNT, "18446744073709551615", true, UINT64_MAX, "18446744073709551615" },
 		{ VALUE_COUNT, "18446744073709551616", false, 0, "" },
+		{ VALUE_PORT, "25", true, 25, "25" },
+		{ VALUE_PORT, "1K", false, 0, "" },
 		{ VALUE_SIZE, "1", true, 1, "1" },
 		{ VALUE_SIZE, "64K", true, 65536, "64K" },
 		{ VALUE_SIZE, "50M", true, 50 * MIB, "50M" },
@@ -61,6 +63,36 @@ static void test_values(void **state)
 				 buf_cstr(&text));
 		assert_true(ok || value == 12345);
 		buf_done(&text);
+	}
+}
+
+static void test_rates(void **state)
+{
+	static const struct {
+		enum value unit;
+		const char *text;
+		bool ok;
+		uint64_t amount, period_ns;
+	} cases[] = {
+		{ VALUE_COUNT, "60/min", true, 60, MINUTE },
+		{ VALUE_COUNT, "1/day", true, 1, DAY },
+		{ VALUE_COUNT, "0/s", true, 0, SECOND },
+		{ VALUE_COUNT, "10/h", true, 10, HOUR },
+		{ VALUE_COUNT, "1K/h", false, 0, 0 },
+		{ VALUE_COUNT, "10", false, 0, 0 },
+		{ VALUE_COUNT, "10/m", false, 0, 0 },
+		{ VALUE_COUNT, "10/5min", false, 0, 0 },
+		{ VALUE_SIZE, "1K/h", true, KIB, HOUR },
+		{ VALUE_SIZE, "17179869184G/s", false, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t amount = 0, period = 0;
+		bool ok = value_rate_parse(cases[i].unit, str_of(cases[i].text), &amount, &period);
+
+		if (ok != cases[i].ok || amount != cases[i].amount || period != cases[i].period_ns)
+			fail_msg("%s", cases[i].text);
 	}
 }
 
@@ -242,6 +274,12 @@ static void test_limits(void **state)
 	expect(load_repeated("version 1\nroute r {\n", "host a.example\n", 101, "}\n"), 100,
 	       "t.conf:103:1: error: more than 100 hosts in one route\n");
 	expect(load_repeated("version 1\n", "{ ", 100000, ""), 9, "nested more than 8 deep");
+	expect(load_repeated("version 1\npool p {\nsource a\n", "x\n", 300, "}\n"), 100,
+	       "the rest is not shown\n");
+	expect(load_repeated("version 1\nprovider p {\non reply 421 then slow\n", "x\n", 300, ""),
+	       100, "the rest is not shown\n");
+	expect(load_repeated("version 1\nprovider any {\n", "on reply 421 then slow\n", 201, "}\n"),
+	       1, "t.conf:203:1: error: more than 200 `on` statements in one provider\n");
 }
 
 static void test_table_limit(void **state)
@@ -288,6 +326,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_everything_set),
 		cmocka_unit_test(test_route_parse),

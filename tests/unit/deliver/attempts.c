@@ -253,7 +253,7 @@ static void test_no_route(void **state)
 {
 	(void)state;
 	rig_open();
-	rig.destination->text = "x\0";
+	rig_destination("x", "");
 	rig_try_one(&plain);
 	assert_int_equal(rig.learnt, DESTINATION_DOWN);
 	assert_int_equal(rig.result, JOB_UNTRIED);

@@ -1,6 +1,5 @@
 /*
- * deliver/route and deliver/health: which hosts are tried in which order, and when one rests;
- * dns/hosts.
+ * deliver/route and deliver/health: which hosts are tried in which order, and when one rests.
  */
 #include "unit/deliver/rig.h"
 
@@ -78,8 +77,8 @@ static void test_weights(void **state)
 static void test_breaker(void **state)
 {
 	struct health *h = health_new();
-	struct route_host a = {.name = STR("a.example"), .port = 25},
-			  b = {.name = STR("a.example"), .port = 26};
+	struct host a = { .name = STR("a.example"), .port = 25 },
+		    b = { .name = STR("a.example"), .port = 26 };
 	uint64_t until, now = SECOND;
 
 	(void)state;
@@ -96,7 +95,7 @@ static void test_breaker(void **state)
 	health_failed(h, &a, now + 32 * SECOND, STR("no"));
 	assert_int_equal(health_state(h, &a, now + 80 * SECOND, &until), HOST_RESTS);
 	assert_int_equal(health_state(h, &a, now + 93 * SECOND, &until), HOST_PROBE);
-	health_works(h, &a);
+	health_works(h, &a, now);
 	assert_int_equal(health_state(h, &a, now, &until), HOST_WORKS);
 	for (int i = 0; i < 40; i++)
 		health_failed(h, &a, now, STR("no"));
@@ -104,15 +103,19 @@ static void test_breaker(void **state)
 	health_free(h);
 }
 
+/* Thousands of dead exchangers: the table does not grow, and a route's hosts are not forgotten. */
 static void test_breaker_is_bounded(void **state)
 {
 	struct health *h = health_new();
+	struct host smarthost = { .name = STR("smart.example"), .port = 25 };
 	char name[32];
 	uint64_t until;
 
 	(void)state;
-	for (int i = 0; i < 10000; i++) {
-		struct route_host host = { .port = 25 };
+	for (int k = 0; k < 3; k++)
+		health_failed(h, &smarthost, SECOND, STR_NONE);
+	for (int i = 0; i < 100000; i++) {
+		struct host host = { .port = 25, .is_exchanger = true };
 
 		snprintf(name, sizeof(name), "h%d.example", i);
 		host.name = str_of(name);
@@ -120,6 +123,34 @@ static void test_breaker_is_bounded(void **state)
 			health_failed(h, &host, SECOND, STR_NONE);
 		assert_int_equal(health_state(h, &host, SECOND, &until), HOST_RESTS);
 	}
+	assert_int_equal(health_state(h, &smarthost, SECOND, &until), HOST_RESTS);
+	health_free(h);
+}
+
+static void test_families(void **state)
+{
+	struct health *h = health_new();
+	struct host a = { .name = STR("a.example"), .port = 25 },
+		    b = { .name = STR("b.example"), .port = 25 };
+	uint64_t now = SECOND;
+
+	(void)state;
+	assert_int_equal(health_first_family(h, &a, now), 6);
+	health_prefers(h, &a, 4, now);
+	assert_int_equal(health_first_family(h, &a, now), 4);
+	assert_int_equal(health_first_family(h, &b, now), 6);
+	health_works(h, &a, now);	/* remembered, though nothing is wrong with the host */
+	assert_int_equal(health_first_family(h, &a, now + 599 * SECOND), 4);
+	assert_int_equal(health_first_family(h, &a, now + 600 * SECOND), 6);
+	health_no_network(h, 6, now);
+	assert_int_equal(health_first_family(h, &b, now + 59 * SECOND), 4);
+	assert_int_equal(health_first_family(h, &b, now + 60 * SECOND), 6);
+	health_no_network(h, 4, now);	/* neither: as if nothing were known */
+	assert_int_equal(health_first_family(h, &b, now + 1), 6);
+	now += 3600 * SECOND;
+	health_prefers(h, &a, 4, now);	/* but then it is IPv4 that is gone altogether */
+	health_no_network(h, 4, now);
+	assert_int_equal(health_first_family(h, &a, now), 6);
 	health_free(h);
 }
 
@@ -138,12 +169,16 @@ static void test_table(void **state)
 		assert_ptr_equal(error_find(e->stage, e->failure), e);	/* one row each */
 		assert_int_equal(e->enhanced.class, e->lasting == PERMANENT ? 5 : 4);
 		assert_true(e->text[0]);
-		if (e->stage <= STAGE_HELLO)
-			assert_int_equal(e->scope, SCOPE_HOST);
+		if (e->stage <= STAGE_HELLO)	/* only the DNS judges before that */
+			assert_int_equal(e->scope, e->lasting == PERMANENT ? SCOPE_MESSAGE
+									   : SCOPE_HOST);
+		if (e->lasting == PERMANENT)
+			assert_true(e->stage == STAGE_MX || e->stage > STAGE_HELLO);
 		if (e->stage == STAGE_DOT)
 			assert_int_equal(e->scope, SCOPE_MESSAGE);
 		if (e->failure == FAIL_LOST || e->failure == FAIL_TIMEOUT ||
-		    e->failure == FAIL_GARBAGE)
+		    e->failure == FAIL_GARBAGE || e->failure == FAIL_NO_ANSWER ||
+		    e->failure == FAIL_BOGUS || e->failure == FAIL_NO_FAMILY)
 			assert_int_equal(e->lasting, TEMPORARY);
 	}
 	errors_reference(&text);
@@ -188,6 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),	 cmocka_unit_test(test_weights),
 		cmocka_unit_test(test_breaker),	 cmocka_unit_test(test_breaker_is_bounded),
+		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_table),	 cmocka_unit_test(test_table_is_complete),
 		cmocka_unit_test(test_replies),
 	};

@@ -1,5 +1,5 @@
 /*
- * peer - a next hop for tests: a thread that listens on 127.0.0.1 and answers as it is told.
+ * peer - a next hop for tests: a thread that listens on loopback and answers as it is told.
  *
  * Each answer is a line or lines without the last CRLF; NULL: what a good server says. "!close"
  * hangs up, "!stall" says nothing until the client hangs up. Everything received is kept.
@@ -32,6 +32,10 @@ struct peer {
 	bool lmtp, trickle;
 	bool always_354;		/* DATA is accepted though no recipient was */
 	const char *path;		/* listens on a unix socket instead */
+	const char *at;			/* address; NULL: 127.0.0.1 */
+	uint16_t port;			/* 0: a free one, filled in */
+	const char *refuses_from;	/* 554 to clients from there */
+	bool once;			/* after the first connection nobody listens any more */
 	bool closes_idle;		/* hangs up after each transaction */
 	unsigned messages_max;		/* then MAIL gets 421 */
 	/* what it saw; stable once the client has its last reply */
@@ -40,10 +44,11 @@ struct peer {
 	char *content;
 	size_t content_n;
 	_Atomic unsigned connections, transactions;
+	_Atomic unsigned open, open_max;	/* connections at once */
+	char from[64];			/* address of the client that came last */
 	_Atomic unsigned writes;	/* recv calls that brought something */
 	/* private */
 	int listener;
-	uint16_t port;
 	pthread_t thread;
 	_Atomic bool stopping;
 };
@@ -54,7 +59,7 @@ struct peer_session {
 	char in[65536];
 	size_t at, n;
 	unsigned rcpts, taken, messages;
-	bool ended;
+	bool ended, refused;
 };
 
 static inline bool peer_send(struct peer_session *s, const char *p, size_t n)
@@ -255,14 +260,31 @@ static inline bool peer_command(struct peer_session *s, char *line)
 static inline void *peer_session_run(void *arg)
 {
 	struct peer_session *s = arg;
+	const char *greeting = s->refused ? "554 5.7.1 not from there" : s->p->greeting;
 	char *line;
 
-	if (peer_say(s, s->p->greeting, "220 peer.example ESMTP"))
+	if (peer_say(s, greeting, "220 peer.example ESMTP"))
 		while ((line = peer_line(s)) && peer_command(s, line))
 			;
+	s->p->open--;
 	close(s->fd);
 	free(s);
 	return NULL;
+}
+
+static inline void peer_note(struct peer *p, const struct sockaddr_storage *from)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
+	const void *address = from->ss_family == AF_INET6 ? (const void *)&v6->sin6_addr
+							  : (const void *)&v4->sin_addr;
+	unsigned open = ++p->open;
+
+	if (open > p->open_max)
+		p->open_max = open;
+	p->connections++;
+	if (from->ss_family == AF_INET || from->ss_family == AF_INET6)
+		inet_ntop(from->ss_family, address, p->from, sizeof(p->from));
 }
 
 /* One session after the other, unless a client opens several at once. */
@@ -274,16 +296,21 @@ static inline void *peer_run(void *arg)
 
 	for (;;) {
 		struct peer_session *s = calloc(1, sizeof(*s));
+		struct sockaddr_storage from = { .ss_family = AF_UNSPEC };
+		socklen_t from_n = sizeof(from);
 
 		s->p = p;
-		s->fd = accept(p->listener, NULL, NULL);
+		s->fd = accept(p->listener, (struct sockaddr *)&from, &from_n);
 		if (s->fd < 0 || p->stopping || n == 256) {
 			if (s->fd >= 0)
 				close(s->fd);
 			free(s);
 			break;
 		}
-		p->connections++;
+		peer_note(p, &from);
+		if (p->once)
+			shutdown(p->listener, SHUT_RDWR);
+		s->refused = p->refuses_from && !strcmp(p->refuses_from, p->from);
 		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 		pthread_create(&threads[n++], NULL, peer_session_run, s);
 	}
@@ -292,23 +319,79 @@ static inline void *peer_run(void *arg)
 	return NULL;
 }
 
-static inline void peer_start(struct peer *p)
+static inline socklen_t peer_address(const struct peer *p, struct sockaddr_storage *ret)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	socklen_t n = p->path ? sizeof(un) : sizeof(sa);
-	struct sockaddr *at = p->path ? (struct sockaddr *)&un : (struct sockaddr *)&sa;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+	struct sockaddr_un *un = (struct sockaddr_un *)ret;
 
+	memset(ret, 0, sizeof(*ret));
 	if (p->path) {
 		unlink(p->path);
-		snprintf(un.sun_path, sizeof(un.sun_path), "%s", p->path);
+		un->sun_family = AF_UNIX;
+		snprintf(un->sun_path, sizeof(un->sun_path), "%s", p->path);
+		return sizeof(*un);
 	}
-	p->listener = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(p->listener, at, n) < 0 || listen(p->listener, 64) < 0 ||
-	    getsockname(p->listener, at, &n) < 0)
-		abort();
-	p->port = p->path ? 0 : ntohs(sa.sin_port);
+	if (p->at && strchr(p->at, ':')) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(p->port);
+		inet_pton(AF_INET6, p->at, &v6->sin6_addr);
+		return sizeof(*v6);
+	}
+	v4->sin_family = AF_INET;
+	v4->sin_port = htons(p->port);
+	inet_pton(AF_INET, p->at ? p->at : "127.0.0.1", &v4->sin_addr);
+	return sizeof(*v4);
+}
+
+/* False: that port is taken there (or there is no such address). */
+static inline bool peer_try_start(struct peer *p)
+{
+	struct sockaddr_storage at;
+	socklen_t n = peer_address(p, &at);
+
+	p->listener = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (!p->path)
+		setsockopt(p->listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	if (at.ss_family == AF_INET6)
+		setsockopt(p->listener, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 1 }, sizeof(int));
+	if (bind(p->listener, (struct sockaddr *)&at, n) < 0 || listen(p->listener, 256) < 0 ||
+	    getsockname(p->listener, (struct sockaddr *)&at, &n) < 0) {
+		close(p->listener);
+		return false;
+	}
+	if (!p->path)	/* at the same offset in both */
+		p->port = ntohs(((struct sockaddr_in *)&at)->sin_port);
 	pthread_create(&p->thread, NULL, peer_run, p);
+	return true;
+}
+
+static inline void peer_start(struct peer *p)
+{
+	if (!peer_try_start(p))
+		abort();
+}
+
+/* Several at addresses of their own, on one port. */
+static inline void peers_start(struct peer *p, unsigned n)
+{
+	for (int tries = 0; tries < 100; tries++) {
+		unsigned at = 0;
+
+		p[0].port = 0;
+		while (at < n && (p[at].port = p[0].port, peer_try_start(&p[at])))
+			at++;
+		if (at == n)
+			return;
+		while (at--) {
+			p[at].stopping = true;
+			shutdown(p[at].listener, SHUT_RDWR);
+			pthread_join(p[at].thread, NULL);
+			close(p[at].listener);
+			p[at].stopping = false;
+		}
+	}
+	abort();
 }
 
 /* The clients must have hung up. */

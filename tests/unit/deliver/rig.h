@@ -1,6 +1,6 @@
 /*
- * rig - what the tests of deliver/ share: a loop, a deliver service without a schedule, attempts
- * made by hand, and a bounce_settle that keeps the outcomes.
+ * rig - what the tests of deliver/ share: a world with a DNS of its own (zone.h), a loop, a deliver
+ * service without a schedule, attempts made by hand, and a bounce_settle that keeps the outcomes.
  */
 #ifndef UNIT_DELIVER_RIG_H
 #define UNIT_DELIVER_RIG_H
@@ -11,6 +11,7 @@
 #include "deliver/service.h"
 #include "schedule/home.h"
 #include "unit/deliver/peer.h"
+#include "unit/deliver/zone.h"
 
 #define RIG_HOSTS 4
 #define RIG_KEPT 512
@@ -21,10 +22,13 @@ struct kept {			/* an outcome, with its words */
 	struct enhanced enhanced;
 	bool dsn_passed, known;
 	char text[256], host[128];
+	int64_t next_ms;		/* as the delivery wished */
 };
 
 struct rig {
+	struct world world;
 	struct net *net;
+	struct config *config;		/* the current one */
 	struct deliver *deliver;
 	struct route route;
 	struct route_host hosts[RIG_HOSTS];
@@ -37,9 +41,30 @@ struct rig {
 	enum job_result result;
 	enum destination_result learnt;
 	char said[160];
+	enum reaction reaction;
+	uint64_t reaction_ns;
+	char reacts_to[160];
+	bool knows_provider;
+	const struct name *provider;
+	/* for the next attempts */
+	const struct name *source;
+	struct way *way;		/* with a permit for it */
+	unsigned passed;		/* recipients that way_pass has let go */
+	bool permit_left;		/* the last slot still had it */
+	/* this machine's interfaces */
+	struct ip interfaces[4];
+	unsigned interfaces_n;
 };
 
 static struct rig rig;
+
+static int rig_own_ips(struct world *w, struct ip *ret, int max)
+{
+	(void)w;
+	for (int i = 0; i < max && i < (int)rig.interfaces_n; i++)
+		ret[i] = rig.interfaces[i];
+	return (int)rig.interfaces_n;
+}
 
 static void rig_keep(const struct outcome *o)
 {
@@ -47,7 +72,7 @@ static void rig_keep(const struct outcome *o)
 
 	CHECK(!k->known);
 	*k = (struct kept){ .state = o->state, .code = o->reply.code, .enhanced = o->reply.enhanced,
-			    .dsn_passed = o->dsn_passed, .known = true };
+			    .dsn_passed = o->dsn_passed, .known = true, .next_ms = o->next_ms };
 	str_copy(k->text, sizeof(k->text), o->reply.text);
 	str_copy(k->host, sizeof(k->host), o->host);
 }
@@ -64,7 +89,8 @@ int bounce_settle(struct bounce *b, struct message *m, struct outcome *outcomes,
 		if (!rig.keep_nothing)
 			rig_keep(o);
 		if (o->state == RECIPIENT_QUEUED) {
-			o->next_ms = loop_wall_ms() + 60000;
+			if (!o->next_ms)
+				o->next_ms = loop_wall_ms() + 60000;
 			queued++;
 		}
 		message_lock(m);
@@ -80,14 +106,45 @@ int bounce_settle(struct bounce *b, struct message *m, struct outcome *outcomes,
 	return (int)queued;
 }
 
-static inline void rig_open(void)
+/* route and domain: literals */
+static inline void rig_destination(const char *route, const char *domain)
+{
+	static char text[256];
+
+	snprintf(text, sizeof(text), "%s%c%s", route, 0, domain);
+	rig.destination->text = text;
+	rig.destination->route_n = (uint16_t)strlen(route);
+	rig.destination->domain_n = (uint16_t)strlen(domain);
+}
+
+/* statements: what the configuration holds beside route "r", which is rig.route. */
+static inline void rig_open_with(const char *statements)
 {
 	static const char name[] = "r";
-	struct config *c = mem_zalloc(sizeof(*c));
-	const struct route **list = arena_alloc(&c->arena, sizeof(*list));
+	struct buf messages = BUF_INIT(65536);
+	unsigned errors, warnings;
+	char text[4096];
+	struct config_source source = {
+		.path = "t.conf",
+		.text = text,
+		.text_n = (size_t)snprintf(text, sizeof(text), "version 1\n%s", statements),
+		.is_alone = true,
+		.host_name = "relay.example",
+	};
+	struct config *c = config_load_from(&source, &messages, &errors, &warnings);
+	const struct route **list;
 
-	rig = (struct rig){.route = {
+	if (!c)
+		fail_msg("%s", buf_cstr(&messages));
+	buf_done(&messages);
+	list = arena_alloc(&c->arena, sizeof(*list));
+	zone_clear();
+	zone_add("localhost A 127.0.0.1");
+	rig = (struct rig){.world = *world_real(),
+			   .config = c,
+			   .route = {
 				   .name = str_of(name),
+				   .base = name_intern(STR("r")),
 				   .timeout_ns = 300 * MILLISECOND,
 				   .connect_timeout_ns = SECOND,
 				   .idle_ns = 60 * SECOND,
@@ -95,20 +152,24 @@ static inline void rig_open(void)
 				   .messages_max = 100,
 				   .hosts = rig.hosts,
 			   }};
-	atomic_init(&c->refs, 1);
-	c->hostname = STR("relay.example");
-	c->queue.give_up_after_ns = 3600 * SECOND;
 	list[0] = &rig.route;
 	c->routes = list;
 	c->routes_n = 1;
 	config_set_current(c);
-	rig.net = net_new(world_real(), 1, 1);
+	rig.world.dns_ask = zone_ask;
+	rig.world.dns_cancel = zone_cancel;
+	rig.world.own_ips = rig_own_ips;
+	rig.net = net_new(&rig.world, 1, 1);
 	rig.deliver = deliver_new(rig.net, NULL, NULL);
 	rig.deliver->dot_timeout_ns = 500 * MILLISECOND;
 	rig.destination = mem_zalloc(sizeof(struct destination));
-	rig.destination->text = "r\0";
-	rig.destination->route_n = 1;
+	rig_destination("r", "");
 	net_start(rig.net);
+}
+
+static inline void rig_open(void)
+{
+	rig_open_with("");
 }
 
 static inline void rig_close(void)
@@ -218,19 +279,36 @@ static void rig_try_run(void *arg)
 	v->deliver = rig.deliver;
 	v->core = &rig.deliver->cores[0];
 	v->slot.destination = rig.destination;
+	v->slot.source = rig.source;
+	if (rig.way) {
+		v->slot.way = way_ref(rig.way);
+		CHECK(way_connect(rig.way, NULL));
+		v->slot.permit = true;
+	}
 	v->flight = BUF_INIT(256 * 1024);
+	attempt_find_provider(v);
 	rig.settles = 0;
 	for (unsigned i = 0; i < t->n; i++) {
 		struct job *j = rig_job(t->messages[i]);
 
 		memset(rig.kept, 0, sizeof(rig.kept));
+		v->slot.passed_recipients = rig.passed ? rig.passed : j->recipients_n;
 		attempt(v, j);
 		mem_free(j);
 	}
 	rig.result = v->slot.result;
 	rig.learnt = v->slot.learnt;
 	str_copy(rig.said, sizeof(rig.said), str_of(v->slot.said));
+	rig.reaction = v->slot.reaction;
+	rig.reaction_ns = v->slot.reaction_ns;
+	str_copy(rig.reacts_to, sizeof(rig.reacts_to), str_of(v->slot.reacts_to));
+	rig.knows_provider = v->slot.knows_provider;
+	rig.provider = v->slot.provider;
+	rig.permit_left = v->slot.permit;
 	attempt_release(v);
+	if (v->slot.permit)
+		way_disconnect(v->slot.way);
+	way_unref(v->slot.way);
 	config_unref(v->config);
 	buf_done(&v->flight);
 	mem_free(v);

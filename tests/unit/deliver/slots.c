@@ -1,7 +1,7 @@
 /*
- * deliver/ with schedule/: slots on several loops work queues off, within the limits; stopping in
- * the middle leaves nothing behind. Only filing is a stub, so that threads really meet
- * (ThreadSanitizer).
+ * deliver/ with schedule/: slots on several loops work queues off, within the limits, by MX, from
+ * several sources; stopping in the middle leaves nothing behind. Only filing is a stub, so that
+ * threads really meet (ThreadSanitizer).
  */
 #include "unit/deliver/rig.h"
 
@@ -16,26 +16,31 @@ static void never_due(void *arg, struct job *j)
 }
 
 /* Instead of the rig's single loop: several, with a schedule. */
-static void open_all(unsigned workers)
+static void open_with(unsigned workers, const char *statements)
 {
 	struct upcalls up = { .slot_start = deliver_slot_start, .deadline = never_due };
 
-	rig_open();
+	rig_open_with(statements);
 	deliver_stop(rig.deliver, 0);
 	net_stop(rig.net);
 	deliver_free(rig.deliver);
-	rig.net = net_new(world_real(), workers, 1);
+	rig.net = net_new(&rig.world, workers, 1);
 	rig.deliver = deliver_new(rig.net, NULL, NULL);
 	rig.route.timeout_ns = 5 * SECOND;
 	rig.route.connections_max = 10;
 	rig.route.messages_max = 0;
 	up.deliver = rig.deliver;
-	schedule = schedule_new(rig.net, NULL, &up);
+	schedule = schedule_new(rig.net, NULL, &up, NULL);
 	deliver_set_schedule(rig.deliver, schedule);
 	rig.keep_nothing = true;
 	rig.filed = &filed;
 	filed = 0;
 	net_start(rig.net);
+}
+
+static void open_all(unsigned workers)
+{
+	open_with(workers, "");
 }
 
 static void close_all(void)
@@ -76,8 +81,7 @@ static void test_queue_is_worked_off(void **state)
 	}
 	peer_stop(&p);
 	assert_int_equal(p.transactions, n);
-	/* at once at most 10; the pools' share is rounded up */
-	assert_in_range(p.connections, 1, 12);
+	assert_in_range(p.open_max, 1, 10);	/* idle ones, too */
 	peer_forget(&p);
 	mem_free(m);
 }
@@ -132,12 +136,166 @@ static void test_down(void **state)
 	}
 }
 
+/* ---- by MX, with a schedule */
+
+static void go_by_mx(uint16_t port)
+{
+	rig.route.name = STR("mx:r");
+	rig.route.is_mx = true;
+	rig.route.mx_port = port;
+}
+
+static struct message *mail_to(const char *address)
+{
+	struct envelope_recipient to = { .address = str_of(address), .route = STR("mx:r") };
+
+	return rig_message(&(struct mail){
+		.envelope = { .recipients = &to, .recipients_n = 1 },
+		.content = plain.content,
+	});
+}
+
+static void wait_for(unsigned n)
+{
+	for (int i = 0; i < 3000 && filed < n; i++)
+		usleep(10000);
+	assert_int_equal(filed, n);
+}
+
+/*
+ * A provider takes one connection at a time. The idle one to its first domain's host is in the way
+ * of the second's mail: it is closed long before its time.
+ */
+static void test_idle_ones_make_way(void **state)
+{
+	struct peer p[2] = { { .at = "127.0.0.1" }, { .at = "127.0.0.2" } };
+	struct message *m[2];
+
+	(void)state;
+	open_with(2, "provider hoster { mx .hoster.test }\n"
+		     "limit 1 connections per provider\n");
+	peers_start(p, 2);
+	go_by_mx(p[0].port);
+	zone_add("a.example MX 10 one.hoster.test");
+	zone_add("b.example MX 10 two.hoster.test");
+	zone_add("one.hoster.test A 127.0.0.1");
+	zone_add("two.hoster.test A 127.0.0.2");
+	for (int i = 0; i < 2; i++) {
+		m[i] = mail_to(i ? "x@b.example" : "x@a.example");
+		schedule_add(schedule, m[i]);
+		wait_for((unsigned)i + 1);
+		usleep(50000);
+	}
+	close_all();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(m[i]->recipients[0].state, RECIPIENT_RELAYED);
+		message_unref(m[i]);
+		peer_stop(&p[i]);
+		assert_int_equal(p[i].transactions, 1);
+		peer_forget(&p[i]);
+	}
+}
+
+/* Each job of a domain that does not exist fails by itself, and other domains do not notice. */
+static void test_no_such_domain(void **state)
+{
+	struct peer p = { .at = "127.0.0.1" };
+	struct message *m[20];
+
+	(void)state;
+	open_with(2, "");
+	peer_start(&p);
+	go_by_mx(p.port);
+	zone_add("a.example A 127.0.0.1");
+	for (int i = 0; i < 20; i++) {
+		m[i] = mail_to(i % 2 ? "x@nowhere.example" : "x@a.example");
+		schedule_add(schedule, m[i]);
+	}
+	wait_for(20);
+	close_all();
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(m[i]->recipients[0].state,
+				 i % 2 ? RECIPIENT_FAILED : RECIPIENT_RELAYED);
+		assert_int_equal(m[i]->refs, 1);
+		message_unref(m[i]);
+	}
+	peer_stop(&p);
+	assert_int_equal(p.transactions, 10);
+	peer_forget(&p);
+}
+
+/* Slots that wait for the DNS are cut like others, before they have a job and with one. */
+static void test_stop_while_looking_up(void **state)
+{
+	struct message *m[4];
+	int64_t began;
+
+	(void)state;
+	open_with(2, "");
+	go_by_mx(9);
+	zone.mute = true;
+	m[0] = mail_to("x@a.example");
+	m[1] = mail_to("x@b.example");
+	zone_add("c.example MX 10 mx.c.example");
+	m[2] = mail_to("x@c.example");
+	m[3] = mail_to("y@a.example");
+	for (int i = 0; i < 4; i++)
+		schedule_add(schedule, m[i]);
+	usleep(100000);
+	assert_true(zone.asked >= 3);
+	began = world_real()->wall_ms(world_real());
+	schedule_stop(schedule);
+	deliver_stop(rig.deliver, 100 * MILLISECOND);
+	close_all();
+	assert_in_range(world_real()->wall_ms(world_real()) - began, 0, 5000);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(m[i]->recipients[0].state, RECIPIENT_QUEUED);
+		assert_int_equal(m[i]->refs, 1);
+		message_unref(m[i]);
+	}
+	assert_int_equal(filed, 0);
+}
+
+/* Refused by one source, taken from the other, without an attempt being counted. */
+static void test_other_source(void **state)
+{
+	struct peer p = { .refuses_from = "127.0.0.5" };
+	struct message *m[10];
+
+	(void)state;
+	open_with(2, "providers none\n"
+		     "provider any { on reply 554 then other-source 1h }\n"
+		     "source five address 127.0.0.5\n"
+		     "source six address 127.0.0.6\n"
+		     "pool both { source five weight 1000; source six weight 1 }\n"
+		     "route unused { mx; source both }\n");
+	rig_peer(0, &p);
+	rig.route.sources = rig.config->pools[0];
+	for (int i = 0; i < 10; i++) {
+		m[i] = rig_message(&plain);
+		schedule_add(schedule, m[i]);
+	}
+	wait_for(20);
+	close_all();
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(m[i]->recipients[0].state, RECIPIENT_RELAYED);
+		message_unref(m[i]);
+	}
+	peer_stop(&p);
+	assert_int_equal(p.transactions, 10);
+	peer_forget(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_queue_is_worked_off),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_down),
+		cmocka_unit_test(test_idle_ones_make_way),
+		cmocka_unit_test(test_no_such_domain),
+		cmocka_unit_test(test_stop_while_looking_up),
+		cmocka_unit_test(test_other_source),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

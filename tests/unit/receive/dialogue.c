@@ -16,6 +16,7 @@ struct dialogue {
 	unsigned messages;		/* received */
 	const char *body;		/* of the last one; NULL: not looked at */
 	const char *recipients;		/* "address@route address@route"; NULL: not looked at */
+	const char *tag;		/* of the last one; NULL: it has none */
 	bool lines_only;		/* its sense lies in what is sent together */
 };
 
@@ -267,6 +268,23 @@ static const struct dialogue order[] = {
 };
 
 static const struct dialogue recipients[] = {
+	{ "the first tag", {
+		HELLO, FROM,
+		SAY("RCPT TO:<u@ours.example>\r\nRCPT TO:<x@refused.example>\r\n"
+		    "RCPT TO:<v@news.example>\r\nRCPT TO:<w@ads.example>\r\n",
+		    "250,550,250,250"),
+		DATA,
+		SAY(".\r\n", "250"),
+		QUIT,
+	}, .messages = 1, .tag = "news" },
+	{ "a tag goes with its envelope", {
+		HELLO, FROM,
+		SAY("RCPT TO:<w@ads.example>\r\n", "250"),
+		SAY("RSET\r\n", "250"),
+		FROM, TO, DATA,
+		SAY(".\r\n", "250"),
+		QUIT,
+	}, .messages = 1, .recipients = "u@ours.example/inside" },
 	{ "duplicates", {
 		HELLO, FROM,
 		SAY("RCPT TO:<u@ours.example>\r\nRCPT TO:<u@OURS.example>\r\n"
@@ -451,7 +469,11 @@ static const struct dialogue bdat[] = {
 	}, .messages = 0 },
 };
 
-#define CONFIG CONFIG_LISTEN_SMALL CONFIG_RULES "postmaster admin@ours.example via inside\n" \
+#define CONFIG_TAGS \
+	"accept from any to domain news.example via inside {\n\ttag news\n}\n" \
+	"accept from any to domain ads.example via other {\n\ttag ads\n}\n"
+#define CONFIG \
+	CONFIG_LISTEN_SMALL CONFIG_RULES CONFIG_TAGS "postmaster admin@ours.example via inside\n" \
 	"message {\n\tsize_max 100K\n\trecipients_max 100\n}\n"
 #define CONFIG_LISTEN_SMALL "listen 127.0.0.1:2525 { errors_max 10 }\n"
 #define SIZE_MAX_HERE (100 * 1024)
@@ -560,6 +582,9 @@ static void run(const struct dialogue *table, size_t n)
 			}
 			if (d->recipients)
 				check_recipients(rig_last(), d->recipients);
+			if (d->messages)
+				assert_str_equal(message_tag(rig_last()),
+						 d->tag ? str_of(d->tag) : STR_NONE);
 			rig_forget();
 		}
 	}

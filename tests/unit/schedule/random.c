@@ -1,7 +1,7 @@
 /*
- * schedule/: no job is ever lost or stuck. Random messages, outcomes, outages, commands and clock
- * jumps over virtual days; the invariants are checked after every step, and in the end, when
- * everything works, nothing is left.
+ * schedule/: no job is ever lost or stuck. Random messages, outcomes, outages, commands, limits,
+ * sources, reactions, suspensions and clock jumps over virtual days; the invariants are checked
+ * after every step, and in the end, when everything works, nothing is left.
  */
 #include "unit/schedule/rig.h"
 
@@ -62,9 +62,135 @@ static void remove_now(void *arg)
 	schedule_remove(rig.schedule, arg, &busy);
 }
 
+/* ---- limits, sources, providers */
+
+static const char *const configs[] = {
+	"",
+	"limit 30/min messages per destination\nlimit 2 connections per provider\n",
+	"limit 100/min recipients per provider evenly\n",
+	"limit 3 connections to domain d6.example d7.example\nlimit 500/h messages per source\n",
+	"limit 100K/min bytes per destination\nlimit 20/min messages to domain d8.example\n",
+};
+
+static const char *const pools[] = {
+	"source s0 address 192.0.2.1\n",
+	"source s1 address 192.0.2.2\n"
+	"source s0 address 192.0.2.1 {\nwarm_up from 2023-11-13 40 80 160 320 overflow s1\n}\n",
+	"source s1 address 192.0.2.2\nsource s2 address 192.0.2.3\n"
+	"pool s0 { source s1 weight 2; source s2 }\n",
+	"source s1 address 192.0.2.2\nsource s2 address 192.0.2.3\n"
+	"pool s0 { source s1; source s2 weight 0 }\n",
+};
+
+static char config_text[1000];
+
+static void reconfigure_random(void)
+{
+	snprintf(config_text, sizeof(config_text), "%s%s", pools[rig_random(4)],
+		 configs[rig_random(5)]);
+	rig.config_more = config_text;
+	rig.route_more = rig_random(2) ? "source s0" : "";
+	rig.connections_max = rig_random(3) ? SLOTS : 1 + (unsigned)rig_random(20);
+	config_set_current(rig_config(ROUTES - (unsigned)rig_random(3)));
+	schedule_reload(rig.schedule);
+}
+
+static void provider_random(void)
+{
+	static const char *const names[] = { "p", "q" };
+	uint64_t which = rig_random(3);
+
+	rig.providers[6 + rig_random(4)] =
+		which < 2 ? name_intern(str_of(names[which])) : NULL;
+	rig.provider_unknown = rig_random(10) == 0;
+}
+
+static unsigned reaction_percent;
+
+/* A transaction of which only a part could be made; replies that ask for something. */
+static void react_random(struct slot *slot)
+{
+	static const enum reaction reactions[] = { REACT_SLOW, REACT_PAUSE, REACT_OTHER_SOURCE,
+						   REACT_DEFER, REACT_BOUNCE };
+
+	if (slot->result == JOB_DEFERRED && rig_random(5) == 0)
+		slot->result = JOB_PARTLY;
+	if (rig_random(100) >= reaction_percent)
+		return;
+	slot->reaction = reactions[rig_random(5)];
+	slot->reaction_ns = rig_random(2) * (1 + rig_random(HOUR));
+	str_copy(slot->reacts_to, sizeof(slot->reacts_to), STR("421 later"));
+}
+
+/* ---- suspensions */
+
+static const struct {
+	enum suspend_kind kind;
+	const char *name;
+} suspensions[] = {
+	{ SUSPEND_DESTINATION, "d6.example" }, { SUSPEND_DESTINATION, "r3" },
+	{ SUSPEND_PROVIDER, "p" },	       { SUSPEND_SOURCE, "s0" },
+	{ SUSPEND_SOURCE, "s1" },	       { SUSPEND_ROUTE, "mx" },
+	{ SUSPEND_ROUTE, "r2" },
+};
+
+#define SUSPENSIONS (sizeof(suspensions) / sizeof(suspensions[0]))
+
+static void suspend(void *arg)
+{
+	size_t i = (size_t)rig_random(SUSPENSIONS);
+
+	(void)arg;
+	schedule_suspend(rig.schedule, suspensions[i].kind, str_of(suspensions[i].name), STR(""));
+}
+
+static void resume(void *arg)
+{
+	size_t i = (size_t)rig_random(SUSPENSIONS);
+
+	(void)arg;
+	schedule_resume(rig.schedule, suspensions[i].kind, str_of(suspensions[i].name));
+}
+
+static void resume_all(void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < SUSPENSIONS; i++)
+		schedule_resume(rig.schedule, suspensions[i].kind, str_of(suspensions[i].name));
+}
+
+static void see(void *arg, const struct destination_state *d)
+{
+	CHECK(destination_status_name(d->status));
+	*(unsigned *)arg += d->ready;
+}
+
+static void look(void *arg)
+{
+	unsigned ready = 0;
+
+	(void)arg;
+	schedule_destinations(rig.schedule, see, &ready);
+}
+
 static void happen(void)
 {
-	switch (rig_random(12)) {
+	switch (rig_random(17)) {
+	case 12:
+		provider_random();
+		break;
+	case 13:
+		rig_call(suspend, NULL);
+		break;
+	case 14:
+		rig_call(resume, NULL);
+		break;
+	case 15:
+		reaction_percent = (unsigned)rig_random(30);
+		break;
+	case 16:
+		rig_call(look, NULL);
+		break;
 	case 0: case 1: case 2: case 3:
 		add_random();
 		break;
@@ -90,10 +216,8 @@ static void happen(void)
 			rig.wall_offset_ms += (int64_t)rig_random(7200000) - 3600000;
 		break;
 	case 10:
-		if (rig_random(5) == 0) {
-			config_set_current(rig_config(ROUTES - (unsigned)rig_random(3)));
-			schedule_reload(rig.schedule);
-		}
+		if (rig_random(5) == 0)
+			reconfigure_random();
 		break;
 	default:
 		rig_run(rig_random(rig_random(4) ? MINUTE : HOUR));
@@ -103,8 +227,12 @@ static void happen(void)
 /* Everything works from now on: all that is not held must go away by itself. */
 static void let_go(void)
 {
+	rig.config_more = rig.route_more = NULL;
+	rig.connections_max = SLOTS;
 	config_set_current(rig_config(ROUTES));
 	schedule_reload(rig.schedule);
+	rig_call(resume_all, NULL);
+	reaction_percent = 0;
 	memset(rig.down, 0, sizeof(rig.down));
 	rig.no_tasks = false;
 	rig.settle_percent = 100;
@@ -118,26 +246,43 @@ static void let_go(void)
 	rig_run(5 * HOUR);
 }
 
+/* Where what should have gone still is. */
+static void tell_stuck(void *arg)
+{
+	struct message *m = arg;
+	struct job_state job;
+
+	for (uint32_t i = 0; i < m->recipients_n; i++)
+		if (schedule_job_state(rig.schedule, m, i, &job))
+			print_error("recipient %u: %s at %s, next %lld s: %s\n", i, job.state,
+				    job.destination,
+				    (long long)(job.next_ms - rig_wall(NULL)) / 1000, job.said);
+}
+
 static void run_seed(uint64_t seed)
 {
 	rig_open(1 + (unsigned)seed % 4);
 	rig.seed = seed;
 	rig.work_ns = 20 * SECOND;
 	rig.random_work = true;
+	rig.work_hook = react_random;
+	reaction_percent = 0;
 	messages_n = 0;
 	for (int i = 0; i < 2000; i++)
 		happen();
 	let_go();
 	for (unsigned i = 0; i < messages_n; i++) {
-		if (!rig_is_done(messages[i]))
+		if (!rig_is_done(messages[i])) {
 			print_error("seed %llu: message %u is stuck\n", (unsigned long long)seed,
 				    i);
+			rig_call(tell_stuck, messages[i]);
+		}
 		assert_true(rig_is_done(messages[i]));
 		assert_int_equal(messages[i]->refs, 1);
 		message_unref(messages[i]);
 	}
 	for (unsigned i = 0; i < ROUTES; i++)
-		assert_true(rig.peak_of[i] <= rig.routes[i].connections_max);
+		assert_true(rig.peak_of[i] <= rig_slots_max[i]);
 	assert_int_equal(rig.slots, 0);
 	rig_close();
 }
@@ -145,7 +290,7 @@ static void run_seed(uint64_t seed)
 static void test_random(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 40; seed++)
+	for (uint64_t seed = 1; seed <= 80; seed++)
 		run_seed(seed);
 }
 

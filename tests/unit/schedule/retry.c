@@ -27,11 +27,40 @@ static void test_wait(void **state)
 		uint64_t wait = rows[i].wait;
 
 		print_message("failures %u\n", rows[i].failures);
-		assert_true(retry_wait_ns(&c, rows[i].failures, 0) == wait - wait / 10);
-		assert_in_range(retry_wait_ns(&c, rows[i].failures, 1u << 31), wait - 1, wait + 1);
-		assert_in_range(retry_wait_ns(&c, rows[i].failures, UINT32_MAX),
+		assert_true(retry_wait_ns(&c, NULL, rows[i].failures, 0) == wait - wait / 10);
+		assert_in_range(retry_wait_ns(&c, NULL, rows[i].failures, 1u << 31), wait - 1,
+				wait + 1);
+		assert_in_range(retry_wait_ns(&c, NULL, rows[i].failures, UINT32_MAX),
 				wait + wait / 10 - 1000, wait + wait / 10);
 	}
+}
+
+static void test_wait_of_route(void **state)
+{
+	static const uint64_t own[] = { 10 * MINUTE, 2 * HOUR };
+	struct config c = { .queue = { .retry_ns = waits, .retry_n = 3 } };
+	struct route with = { .retry_ns = own, .retry_n = 2 }, without = { .retry_n = 0 };
+
+	(void)state;
+	assert_true(retry_wait_ns(&c, &with, 1, 0) == 9 * MINUTE);
+	assert_true(retry_wait_ns(&c, &with, 7, 0) == 108 * MINUTE);
+	assert_true(retry_wait_ns(&c, &without, 1, 0) == retry_wait_ns(&c, NULL, 1, 0));
+}
+
+/* A route's own time goes before the queue's, also "never". */
+static void test_warn_of_route(void **state)
+{
+	struct config c = {.queue = {.warn_after_ns = 4 * HOUR, .give_up_after_ns = 5 * DAY,
+				     .bounce_give_up_after_ns = DAY}};
+	struct route r = { .has_warn_after = true, .warn_after_ns = DAY };
+	struct message m = { .arrived_ms = 1000, .sender_n = 1 };
+
+	(void)state;
+	assert_true(deadline_warn_ms(&c, &r, &m) == 1000 + 86400000);
+	r.warn_after_ns = 0;
+	assert_true(deadline_warn_ms(&c, &r, &m) == INT64_MAX);
+	r.has_warn_after = false;
+	assert_true(deadline_warn_ms(&c, &r, &m) == 1000 + 14400000);
 }
 
 static void test_wait_extremes(void **state)
@@ -40,11 +69,11 @@ static void test_wait_extremes(void **state)
 	struct config c = { .queue = { .retry_n = 0 } };
 
 	(void)state;
-	assert_in_range(retry_wait_ns(&c, 1, 0), 1, 10 * MINUTE);
+	assert_in_range(retry_wait_ns(&c, NULL, 1, 0), 1, 10 * MINUTE);
 	c.queue.retry_ns = huge;
 	c.queue.retry_n = 1;
-	assert_true(retry_wait_ns(&c, 1, UINT32_MAX) > huge[0]);
-	assert_true(retry_wait_ns(&c, 1, UINT32_MAX) < huge[0] + huge[0] / 9);
+	assert_true(retry_wait_ns(&c, NULL, 1, UINT32_MAX) > huge[0]);
+	assert_true(retry_wait_ns(&c, NULL, 1, UINT32_MAX) < huge[0] + huge[0] / 9);
 }
 
 static void test_deadlines(void **state)
@@ -107,6 +136,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_wait_of_route),
+		cmocka_unit_test(test_warn_of_route),
 		cmocka_unit_test(test_wait_extremes),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_deadline_without_route),

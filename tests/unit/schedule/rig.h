@@ -9,6 +9,7 @@
 #ifndef UNIT_SCHEDULE_RIG_H
 #define UNIT_SCHEDULE_RIG_H
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "schedule/home.h"
 #include "unit/unit.h"
@@ -16,6 +17,7 @@
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
 #define ROUTES 5
+#define SLOTS 2048		/* of the relay */
 
 #define CHECK(condition) check_at(condition, #condition, __FILE__, __LINE__)
 
@@ -44,7 +46,14 @@ struct rig {
 	int64_t wall_offset_ms;
 	struct net *net;
 	struct schedule *schedule;
-	struct route routes[ROUTES];
+	/* of the next configuration: more statements, more in each route, slots of the relay */
+	const char *config_more, *route_more;
+	unsigned connections_max;
+	const char *state;
+	/* by the last digit of the domain; NULL: nobody's */
+	const struct name *providers[10];
+	bool provider_unknown;		/* slots cannot tell */
+	uint64_t resolve_ns;		/* how long slots take before they ask first */
 	/* what slots do */
 	uint64_t work_ns;		/* how long a job takes, at most */
 	unsigned settle_percent, untried_percent, slots, slots_peak;
@@ -53,10 +62,11 @@ struct rig {
 	bool random_work;
 	/* new slots of a destination that has more: its host takes no more connections */
 	unsigned refuse_above;
-	unsigned slots_of[ROUTES + 1];	/* the last: of all other routes */
+	unsigned slots_of[ROUTES + 1];	/* at work; the last: of all other routes */
 	unsigned peak_of[ROUTES + 1];
 	uint64_t jobs_done, downs, deadlines, final;
 	void (*job_hook)(const struct job *j);	/* NULL: none */
+	void (*work_hook)(struct slot *slot);	/* likewise: changes what the slot reports */
 };
 
 static struct rig rig;
@@ -146,6 +156,19 @@ static int rig_poll(struct world *w, int poller, struct poll_event *events, int 
 	return world_real()->poll_wait(w, poller, events, max, 0);
 }
 
+/* The invariants, after every step; off where it would cost too much. */
+static bool rig_unchecked;
+
+bool limits_check(struct limits *l);	/* of gate.h, whose names are too common for here */
+
+static inline void rig_check(void)
+{
+	if (rig_unchecked)
+		return;
+	assert_true(schedule_check(rig.schedule));
+	assert_true(limits_check(schedule_limits(rig.schedule)));
+}
+
 /* Everything that happens within that time. */
 static inline void rig_run(uint64_t ns)
 {
@@ -154,7 +177,7 @@ static inline void rig_run(uint64_t ns)
 	for (;;) {
 		while (rig_step_all())
 			if (rig.schedule)
-				assert_true(schedule_check(rig.schedule));
+				rig_check();
 		if (rig_next_due() > end)
 			break;
 		rig.now = rig_next_due();
@@ -202,6 +225,8 @@ static inline void rig_work(struct slot *slot, bool first)
 
 	if (rig.job_hook)
 		rig.job_hook(j);
+	CHECK(slot->way && slot->permit);
+	CHECK(j->recipients_n <= JOB_RECIPIENTS_MAX);
 	down = rig.down[route] ||
 	       (first && rig.refuse_above && rig.slots_of[route] > rig.refuse_above);
 	task_sleep_until(loop_now() +
@@ -222,6 +247,18 @@ static inline void rig_work(struct slot *slot, bool first)
 	rig.jobs_done++;
 	slot->result = rig_finish(j, rig.settle_percent) ? JOB_DEFERRED : JOB_SETTLED;
 	slot->next_ms = loop_wall_ms() + 1000 + (int64_t)rig_random(100000);
+	if (rig.work_hook)
+		rig.work_hook(slot);
+}
+
+/* What a resolver would find out. */
+static inline void rig_resolve(struct slot *slot)
+{
+	struct str domain = destination_domain(slot->destination);
+
+	slot->knows_provider = domain.n && !rig.provider_unknown;
+	slot->provider = domain.n > 1 && ascii_is_digit(domain.p[1]) ?
+				 rig.providers[domain.p[1] - '0'] : NULL;
 }
 
 static void rig_slot_run(void *arg)
@@ -229,17 +266,21 @@ static void rig_slot_run(void *arg)
 	struct slot *slot = arg;
 	unsigned route = rig_route(slot->destination);
 
-	if (++rig.slots > rig.slots_peak)
-		rig.slots_peak = rig.slots;
-	if (++rig.slots_of[route] > rig.peak_of[route])
-		rig.peak_of[route] = rig.slots_of[route];
+	rig_resolve(slot);
+	if (rig.resolve_ns)
+		task_sleep_until(loop_now() + rig.resolve_ns);
 	schedule_turn(rig.schedule, slot);
 	for (bool first = true; slot->job; first = false) {
+		if (++rig.slots > rig.slots_peak)
+			rig.slots_peak = rig.slots;
+		if (++rig.slots_of[route] > rig.peak_of[route])
+			rig.peak_of[route] = rig.slots_of[route];
 		rig_work(slot, first);
+		rig.slots--;
+		rig.slots_of[route]--;
 		schedule_turn(rig.schedule, slot);
 	}
-	rig.slots--;
-	rig.slots_of[route]--;
+	CHECK(!slot->way && !slot->permit);
 	mem_free(slot);
 }
 
@@ -279,36 +320,50 @@ static void rig_deadline(void *arg, struct job *j)
 
 /* ---- the whole */
 
+static const unsigned rig_slots_max[ROUTES] = { 1, 2, 5, 20, 4000 };
+
+/*
+ * Routes r0 to r4, fewer if so asked; mx. Built from text as any configuration is, so that limits,
+ * sources and providers are the real ones.
+ */
 static inline struct config *rig_config(unsigned routes)
 {
-	static const uint64_t waits[] = { MINUTE, 5 * MINUTE, HOUR };
-	static const char *const names[ROUTES] = { "r0", "r1", "r2", "r3", "r4" };
-	static const unsigned slots[ROUTES] = { 1, 2, 5, 20, 4000 };
-	struct config *c = mem_zalloc(sizeof(*c));
-	const struct route **list;
+	struct buf text = BUF_INIT(65536), messages = BUF_INIT(65536);
+	struct config_source source = { .path = "rig.conf", .is_alone = true,
+					.host_name = "relay.example" };
+	unsigned errors, warnings;
+	struct config *c;
 
-	atomic_init(&c->refs, 1);
-	c->queue.retry_ns = waits;
-	c->queue.retry_n = 3;
-	c->queue.warn_after_ns = 4 * HOUR;
-	c->queue.give_up_after_ns = 120 * HOUR;
-	c->queue.bounce_give_up_after_ns = 24 * HOUR;
-	list = arena_alloc(&c->arena, ROUTES * sizeof(struct route *));
-	for (unsigned i = 0; i < ROUTES; i++) {
-		rig.routes[i] =
-			(struct route){.name = str_of(names[i]), .connections_max = slots[i]};
-		list[i] = &rig.routes[i];
-	}
-	c->routes = list;
-	c->routes_n = routes;
+	buf_printf(&text,
+		   "version 1\n"
+		   "queue {\nretry 1m 5m 1h; warn_after 4h; give_up_after 120h\n"
+		   "bounce_give_up_after 24h; connections_max %u\n}\n"
+		   "accept from local to any via mx\n%s",
+		   rig.connections_max ? rig.connections_max : SLOTS,
+		   rig.config_more ? rig.config_more : "");
+	for (unsigned i = 0; i < routes; i++)
+		buf_printf(&text, "route r%u { host 127.0.0.1; connections %u; %s }\n", i,
+			   rig_slots_max[i], rig.route_more ? rig.route_more : "");
+	source.text = text.p;
+	source.text_n = text.n;
+	c = config_load_from(&source, &messages, &errors, &warnings);
+	if (!c)
+		fail_msg("%s\n%s", buf_cstr(&text), buf_cstr(&messages));
+	buf_done(&text);
+	buf_done(&messages);
 	return c;
 }
+
+static const char *rig_state;	/* the folder of what is kept, for the next rig_open */
 
 static inline void rig_open(unsigned workers)
 {
 	static const struct upcalls up = { .slot_start = rig_slot_start, .deadline = rig_deadline };
 
-	rig = (struct rig){ .world = *world_real(), .now = 1000, .seed = 1, .settle_percent = 100 };
+	rig = (struct rig){
+		.world = *world_real(), .now = 1000, .seed = 1, .settle_percent = 100,
+		.state = rig_state,
+	};
 	rig.world.now = rig_now;
 	rig.world.wall_ms = rig_wall;
 	rig.world.random = rig_entropy;
@@ -318,7 +373,7 @@ static inline void rig_open(unsigned workers)
 	rig.world.poll_wait = rig_poll;
 	config_set_current(rig_config(ROUTES));
 	rig.net = net_new(&rig.world, workers, 0);
-	rig.schedule = schedule_new(rig.net, NULL, &up);
+	rig.schedule = schedule_new(rig.net, NULL, &up, rig.state);
 	net_start(rig.net);
 	rig_run(0);
 }
@@ -331,6 +386,14 @@ static inline void rig_close(void)
 	net_stop(rig.net);
 	schedule_free(rig.schedule);
 	config_set_current(NULL);
+}
+
+/* After the fields that the configuration is made from were set. */
+static inline void rig_reconfigure(unsigned routes)
+{
+	config_set_current(rig_config(routes));
+	schedule_reload(rig.schedule);
+	rig_run(0);
 }
 
 /* A message with n recipients, to the routes named by their digits in turn: "0", "123". Counted. */

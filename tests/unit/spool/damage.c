@@ -88,6 +88,38 @@ static void test_cut(void **state)
 	}
 }
 
+/* The last batch is a new route, and it is cut somewhere: then the old one counts. */
+static void test_cut_reroute(void **state)
+{
+	static const uint32_t both[] = { 0, 1 };
+	struct put p = { .octets = 100, .seed = 1, .recipients = 2, .keep = true };
+	uint64_t from, to;
+
+	(void)state;
+	open_spool();
+	run_task(put_task, &p);
+	from = (active_end() + RECORD_PAGE - 1) & ~(uint64_t)(RECORD_PAGE - 1);
+	assert_int_equal(reroute(p.message, both, 2, "mx:new", false), 0);
+	to = active_end();
+	assert_true(to > from + RECORD_COMMIT_OCTETS);
+	keep_state();
+	message_unref(p.message);
+	close_spool();
+	for (uint64_t at = from; at <= to; at += 8) {
+		const struct name *route;
+
+		use_kept_state();
+		cut_file(at);
+		open_spool();
+		assert_int_equal(found_n, 1);
+		assert_int_equal(recovery.damaged_records, 0);
+		route = recipient_route_name(found[0], 0);
+		assert_ptr_equal(route, recipient_route_name(found[0], 1));
+		assert_string_equal(route->text, at < to ? "mx" : "mx:new");
+		close_spool();
+	}
+}
+
 /*
  * Garbage in the last batch: a torn batch, cut off. In an earlier one: damage, reported, the others
  * stay.
@@ -241,6 +273,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST_IN_FOLDER(test_cut),
+		TEST_IN_FOLDER(test_cut_reroute),
 		TEST_IN_FOLDER(test_garbled),
 		TEST_IN_FOLDER(test_content_damage),
 		TEST_IN_FOLDER(test_lost_header),

@@ -89,6 +89,7 @@ static void test_notes_survive_poison(void **state)
 	struct put gone = { .octets = 100, .seed = 3, .keep = true };
 	struct outcome o = { .recipient = 1, .state = RECIPIENT_RELAYED, .attempted = true,
 			     .reply = REPLY(250, 2, 0, 0, "ok") };
+	static const uint32_t first[] = { 0 };
 
 	(void)state;
 	open_faulty();
@@ -96,6 +97,7 @@ static void test_notes_survive_poison(void **state)
 	run_task(put_task, &gone);
 	arm(&syncs_until_failure, 1, 1, EIO);
 	assert_int_equal(record_outcomes(p.message, &o, 1, true), 0);
+	assert_int_equal(reroute(p.message, first, 1, "mx:other", true), 0);
 	assert_int_equal(finish_message(gone.message, true), 0);
 	run_task(put_task, &q);
 	message_unref(gone.message);
@@ -108,6 +110,8 @@ static void test_notes_survive_poison(void **state)
 	assert_true(id_eq(&found[0]->id, &p.id));
 	assert_int_equal(found[0]->recipients[1].state, RECIPIENT_RELAYED);
 	assert_string_equal(found[0]->recipients[1].last, "250 2.0.0 ok");
+	assert_str_equal(recipient_route(found[0], 0), STR("mx:other"));
+	assert_str_equal(recipient_route(found[0], 1), STR("mx"));
 	close_spool();
 }
 

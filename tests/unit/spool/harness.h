@@ -335,6 +335,7 @@ static struct message *make_message(unsigned recipients, struct content *c)
 		.body = BODY_8BITMIME,
 		.ret = RET_HDRS,
 		.smtputf8 = true,
+		.tag = name_intern(STR("news")),
 		.arrived_ms = 1700000000123,
 		.recipients = r,
 		.recipients_n = recipients,
@@ -480,6 +481,33 @@ static int record_outcomes(struct message *m, const struct outcome *outcomes, un
 	struct record_job j = { m, outcomes, n, note, 0 };
 
 	run_task(record_task, &j);
+	return j.result;
+}
+
+struct reroute_job {
+	struct message *message;
+	const uint32_t *recipients;
+	unsigned n;
+	const char *route;
+	bool note;
+	int result;
+};
+
+static void reroute_task(void *arg)
+{
+	struct reroute_job *j = arg;
+	struct batch *b = batch_new(spool);
+
+	batch_route(b, j->message, j->recipients, j->n, name_intern(str_of(j->route)));
+	j->result = j->note ? spool_note(spool, b) : spool_commit(spool, b);
+}
+
+static inline int reroute(struct message *m, const uint32_t *recipients, unsigned n,
+			  const char *route, bool note)
+{
+	struct reroute_job j = { m, recipients, n, route, note, 0 };
+
+	run_task(reroute_task, &j);
 	return j.result;
 }
 

@@ -32,10 +32,16 @@ static size_t make_record(int type, char *to, size_t size)
 			  .last = STR("said so") },
 			{ .recipient = 2, .warned = 1 },
 		};
-		struct progress p = { .has_flags = true, .flags = 1, .crashes = 2, .changes_n = 2 };
+		struct reroute routes[] = {
+			{ 0, STR("mx:fast") }, { 2, STR("mx:fast") }, { 7, STR("smtp://[::1]:26") }
+		};
+		const uint32_t warned[] = { 3, 1 };
+		struct progress_parts parts = { routes, warned, changes };
+		struct progress p = { .has_flags = true, .flags = 1, .crashes = 2,
+				      .routes_n = 3, .warned_n = 2, .changes_n = 2 };
 
-		n = record_progress_octets(changes, 2);
-		record_progress_put(to, &id, &p, changes);
+		n = record_progress_octets(&p, &parts);
+		record_progress_put(to, &id, &p, &parts);
 	} else if (type == RECORD_DONE) {
 		n = RECORD_DONE_OCTETS;
 		record_done_put(to, &id);
@@ -75,13 +81,24 @@ static void test_message_round_trip(void **state)
 	assert_string_equal(m->recipients[1].last, "550 5.1.1 no");
 	assert_int_equal(m->recipients[2].next_ms, -5);
 	assert_str_equal(recipient_address(m, 2), STR("user2@dest2.example"));
+	assert_str_equal(recipient_orcpt(m, 2), STR("rfc822;a@b"));
+	assert_str_equal(message_login(m), STR("alice"));
+	assert_str_equal(message_tag(m), STR("news"));
+	assert_ptr_equal(recipient_route_name(m, 0), name_intern(STR("mx")));
+	assert_ptr_equal(recipient_route_name(m, 2), name_intern(STR("mx")));
 	message_unref(m);
 }
 
 static void test_progress_round_trip(void **state)
 {
 	char record[512];
-	struct progress p;
+	static const struct {
+		uint32_t recipient;
+		const char *route;
+	} routes[] = { { 0, "mx:fast" }, { 2, "mx:fast" }, { 7, "smtp://[::1]:26" } };
+	uint32_t recipient;
+	struct progress p, skipping;
+	struct reroute route;
 	struct change c;
 	struct record r;
 
@@ -90,6 +107,18 @@ static void test_progress_round_trip(void **state)
 	assert_true(record_get(record, &r));
 	assert_true(record_progress_get(str_make(record + RECORD_HEADER, r.envelope_n), &p));
 	assert_true(p.has_flags && p.flags == 1 && p.crashes == 2);
+	skipping = p;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(record_progress_route(&p, &route));
+		assert_int_equal(route.recipient, routes[i].recipient);
+		assert_str_equal(route.route, str_of(routes[i].route));
+	}
+	assert_false(record_progress_route(&p, &route));
+	assert_true(record_progress_warned(&p, &recipient) && recipient == 3);
+	assert_true(record_progress_warned(&p, &recipient) && recipient == 1);
+	assert_false(record_progress_warned(&p, &recipient));
+	assert_true(record_progress_next(&skipping, &c));
+	assert_true(c.recipient == 1 && c.attempts == 3);
 	assert_true(record_progress_next(&p, &c));
 	assert_true(c.recipient == 1 && c.state == 2 && c.attempts == 3 && c.next_ms == 4);
 	assert_str_equal(c.last, STR("said so"));
@@ -97,6 +126,46 @@ static void test_progress_round_trip(void **state)
 	assert_true(c.recipient == 2 && c.warned == 1 && !c.last.n);
 	assert_false(record_progress_next(&p, &c));
 	assert_false(p.rest.bad);
+}
+
+/*
+ * Records of a log from before tags and reroutes: octet by octet, so that what is written today
+ * cannot change what was written then.
+ */
+static void test_older_log(void **state)
+{
+	static const char message[] =
+		"\1\2\1\0\0\0\0\0" "\1\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0"
+		"\1\0\0\0" "\1\0s" "\0\0" "\0\0" "\0\0" "\2\0H:"
+		"\4\0\1\0\2\0" "\11\0\0\0\0\0\0\0" "\3\0a@b" "\0\0" "\2\0mx" "\0\0";
+	static const char progress[] = "\0\0\0\0\1\0\0\0"
+				       "\0\0\0\0\0\1\5\0\7\0\0\0\0\0\0\0\2\0no";
+	struct record r = { .type = RECORD_MESSAGE, .envelope_n = sizeof(message) - 1 };
+	struct record_body body;
+	struct progress p;
+	struct reroute route;
+	struct change c;
+	struct message *m;
+	uint32_t recipient;
+	struct str head;
+
+	(void)state;
+	m = record_message_get(&r, str_make(message, sizeof(message) - 1), &head, &body);
+	assert_non_null(m);
+	assert_null(m->tag);
+	assert_true(m->body == BODY_8BITMIME && m->ret == RET_HDRS && m->smtputf8 && !m->local);
+	assert_str_equal(head, STR("H:"));
+	assert_str_equal(message_sender(m), STR("s"));
+	assert_str_equal(recipient_address(m, 0), STR("a@b"));
+	assert_str_equal(recipient_route(m, 0), STR("mx"));
+	assert_true(m->recipients[0].attempts == 2 && m->recipients[0].next_ms == 9);
+	message_unref(m);
+	assert_true(record_progress_get(str_make(progress, sizeof(progress) - 1), &p));
+	assert_false(record_progress_route(&p, &route));
+	assert_false(record_progress_warned(&p, &recipient));
+	assert_true(record_progress_next(&p, &c));
+	assert_true(c.warned == 1 && c.attempts == 5 && c.next_ms == 7);
+	assert_str_equal(c.last, STR("no"));
 }
 
 static void test_commit_and_seal(void **state)
@@ -123,12 +192,19 @@ static void decode(const struct record *r, struct str envelope)
 	struct str head, e = str_make(copy, envelope.n);
 	struct record_body body;
 	struct progress p;
+	struct reroute route;
 	struct change c;
+	uint32_t recipient;
 
 	message_unref(record_message_get(r, e, &head, &body));
-	if (record_progress_get(e, &p))
+	if (record_progress_get(e, &p)) {
+		while (record_progress_route(&p, &route))
+			assert_true(route.route.n);
+		while (record_progress_warned(&p, &recipient))
+			;
 		while (record_progress_next(&p, &c))
 			;
+	}
 	mem_free(copy);
 }
 
@@ -182,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_message_round_trip),
 		cmocka_unit_test(test_progress_round_trip),
+		cmocka_unit_test(test_older_log),
 		cmocka_unit_test(test_commit_and_seal),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_cut_envelopes),

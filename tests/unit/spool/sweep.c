@@ -105,12 +105,14 @@ static void test_merged_state(void **state)
 				 .attempted = true,
 				 .next_ms = 42,
 				 .reply = REPLY(450, 4, 2, 0, "busy") };
+	static const uint32_t third[] = { 2 };
 
 	(void)state;
 	open_spool();
 	run_task(put_task, &p);
 	run_task(put_task, &file);
 	assert_int_equal(record_outcomes(p.message, &o, 1, true), 0);
+	assert_int_equal(reroute(p.message, third, 1, "mx:other", false), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		run_task(work, &w);
 		assert_int_equal(record_outcomes(p.message, &again, 1, true), 0);
@@ -137,6 +139,9 @@ static void test_merged_state(void **state)
 			assert_int_equal(m->recipients[0].next_ms, 42);
 			assert_string_equal(m->recipients[1].last, "550 5.1.1 no");
 			assert_int_equal(atomic_load(&m->open_n), 2);
+			assert_str_equal(recipient_route(m, 0), STR("mx"));
+			assert_str_equal(recipient_route(m, 2), STR("mx:other"));
+			assert_str_equal(message_tag(m), STR("news"));
 		} else if (id_eq(&m->id, &file.id)) {
 			assert_true(content_is(m, CONTENT_MEMORY_MAX + 9, 1));
 			assert_int_equal(finish_message(m, false), 0);

@@ -1,0 +1,311 @@
+/*
+ * connect - a connection for one job: hosts in their order, from the pool or anew, within what the
+ * limits allow.
+ *
+ * Every connection has a permit (limits.h: it counts as a connection of its way). A slot comes with
+ * one; the connection that it opens takes it over and keeps it, in the pool too. When a slot goes
+ * on to another host it needs a second permit, or the first one back: then the old connection is
+ * told QUIT and waited for until the other side has closed, so that never more are open than
+ * allowed, whoever counts. One from the pool brings a permit along: of the same way, then the
+ * slot's own is given back; of another (two domains at one host), then it changes over to the
+ * slot's.
+ *
+ * Rules for replies may end the search (react.c): hosts of one provider speak with one voice.
+ */
+#include "deliver/service.h"
+
+#include "report/log.h"
+
+#define FAREWELL_MS 2000
+#define PROVIDER_NS (60 * SECOND)	/* how old the knowledge of the provider may get */
+#define TOLD_NS (60 * SECOND)
+
+/* ---- permits */
+
+static void put_away(struct delivery *v, struct client **c)
+{
+	if (*c)
+		pool_put(&v->core->pool, *c, v->route ? v->route->idle_ns : 0);
+	*c = NULL;
+}
+
+void attempt_release(struct delivery *v)
+{
+	put_away(v, &v->former);
+	put_away(v, &v->client);
+}
+
+static void close_now(struct delivery *v, struct client **c)
+{
+	struct slot *s = &v->slot;
+
+	if (s->way && (*c)->way == s->way && !s->permit) {
+		way_unref((*c)->way);
+		(*c)->way = NULL;
+		s->permit = true;
+	}
+	client_free(*c);
+	*c = NULL;
+}
+
+void attempt_hang_up(struct delivery *v)
+{
+	close_now(v, &v->client);
+}
+
+static bool get_permit(struct delivery *v) SUSPENDS
+{
+	struct slot *s = &v->slot;
+
+	if (!s->way || s->permit || way_connect(s->way, NULL)) {
+		s->permit = s->way;
+		put_away(v, &v->former);
+	} else if (v->former) {
+		client_say_quit(v->former);
+		client_await_end(v->former, in_ms(FAREWELL_MS));
+		close_now(v, &v->former);
+	}
+	return !s->way || s->permit;
+}
+
+static void hand_over_permit(struct slot *s, struct client *c)
+{
+	if (c->way) {
+		way_disconnect(c->way);
+		way_unref(c->way);
+	}
+	c->way = s->way ? way_ref(s->way) : NULL;
+	s->permit = false;
+}
+
+static void bound_messages(struct delivery *v, struct client *c)
+{
+	uint32_t limit = v->slot.way ? way_messages_per_connection(v->slot.way) : UINT32_MAX;
+
+	c->messages_max = v->route->messages_max ? v->route->messages_max : UINT32_MAX;
+	if (limit < c->messages_max)
+		c->messages_max = limit;
+}
+
+/* One from the pool becomes the slot's. */
+static bool adopt(struct delivery *v, struct client *c) SUSPENDS
+{
+	struct slot *s = &v->slot;
+
+	bound_messages(v, c);
+	if (!client_may_go_on(c)) {
+		put_away(v, &c);
+		return false;
+	}
+	if (c->way != s->way) {
+		if (!get_permit(v)) {
+			v->limited = true;
+			put_away(v, &c);
+			return false;
+		}
+		hand_over_permit(s, c);
+	} else if (s->permit) {
+		way_disconnect(s->way);
+		s->permit = false;
+	}
+	put_away(v, &v->former);
+	v->client = c;
+	return true;
+}
+
+/* ---- what went wrong */
+
+bool attempt_is_over(const struct delivery *v)
+{
+	return v->cancelled || v->limited || v->is_verdict || react_stops(&v->reactor);
+}
+
+/* Once a host has talked to us its words say more than another host's silence. */
+static void keep_problem(struct delivery *v, const struct problem *p)
+{
+	if (!v->reached || p->is_ruled) {
+		v->problem = *p;
+		v->has_problem = true;
+	}
+	v->is_verdict |= p->scope == SCOPE_MESSAGE;
+}
+
+static void domain_failed(struct delivery *v, enum failure f)
+{
+	struct problem p;
+
+	if (f == FAIL_CANCELLED) {
+		v->cancelled = true;
+		return;
+	}
+	problem_set(&p, &v->words, STAGE_MX, f, NULL, STR_NONE,
+		    destination_domain(v->slot.destination));
+	keep_problem(v, &p);
+}
+
+static void lookup_failed(struct delivery *v, enum failure f)
+{
+	struct problem p;
+
+	if (f == FAIL_CANCELLED) {
+		v->cancelled = true;
+		return;
+	}
+	problem_set(&p, &v->words, STAGE_LOOKUP, f, NULL, v->candidates.host->name, STR_NONE);
+	if (f != FAIL_NO_FAMILY)	/* that is not the host's fault */
+		candidates_failed(&v->candidates, FAIL_NONE, p.reply.text);
+	keep_problem(v, &p);
+}
+
+static void tell_of_source(struct delivery *v, const struct endpoint *e)
+{
+	uint64_t until = atomic_load(&v->deliver->source_told_until);
+
+	if (until > loop_now() ||
+	    !atomic_compare_exchange_strong(&v->deliver->source_told_until, &until,
+					    loop_now() + TOLD_NS))
+		return;
+	log_begin(LOG_WARNING);
+	log_cstr("what", "the address of a source is not ours, or all its ports are used");
+	log_str("source", name_str(v->source->name));
+	log_ip("address", e->ip.family == 6 ? &v->source->ipv6 : &v->source->ipv4);
+	log_end();
+}
+
+static void open_failed(struct delivery *v, const struct endpoint *e, struct problem *p)
+{
+	enum failure f;
+
+	if (!p->error) {
+		v->cancelled = true;
+		return;
+	}
+	f = p->error->failure;
+	if (failure_is_reply(f))
+		react(&v->reactor, p);
+	if (f == FAIL_LOOP)
+		candidates_is_us(&v->candidates);
+	if (f == FAIL_NO_SOURCE)
+		tell_of_source(v, e);
+	else if (!react_stops(&v->reactor))
+		candidates_failed(&v->candidates, p->error->stage == STAGE_CONNECT ? f : FAIL_NONE,
+				  p->reply.text);
+	keep_problem(v, p);
+}
+
+/* ---- the search */
+
+static void try_address(struct delivery *v, const struct endpoint *e) SUSPENDS
+{
+	struct str domain = destination_domain(v->slot.destination);
+	struct client_target target = {
+		.config = v->config,
+		.route = v->route,
+		.source = v->source,
+		.endpoint = *e,
+		.host = v->candidates.host->name,
+		.domain = domain.n ? domain : v->candidates.host->name,
+	};
+	struct problem p;
+	struct client *c = v->fresh ? NULL
+				    : pool_take(&v->core->pool, e, v->route->protocol,
+						v->source ? v->source->name : NULL);
+
+	if (c && (adopt(v, c) || v->limited))
+		return;
+	if (!get_permit(v)) {
+		v->limited = true;
+		return;
+	}
+	c = client_open(&target, &v->words, &p);
+	if (!c) {
+		open_failed(v, e, &p);
+		return;
+	}
+	hand_over_permit(&v->slot, c);
+	bound_messages(v, c);
+	candidates_worked(&v->candidates);
+	v->client = c;
+}
+
+static void set_provider(struct delivery *v, const struct exchangers *x)
+{
+	const struct provider *p =
+		mx_provider(v->config, x, destination_domain(v->slot.destination));
+
+	v->slot.knows_provider = true;
+	v->slot.provider = p ? p->name : NULL;
+	v->provider_until = loop_now() + PROVIDER_NS;
+}
+
+static bool begin_walk(struct delivery *v) SUSPENDS
+{
+	enum failure f = candidates_begin(&v->candidates, v->route, v->source,
+					  destination_domain(v->slot.destination));
+
+	if (f) {
+		domain_failed(v, f);
+		return false;
+	}
+	if (v->route->is_mx)
+		set_provider(v, &v->candidates.all);
+	return true;
+}
+
+/* What it said after its last reply could be taken for the next one. */
+static void check_kept(struct delivery *v)
+{
+	if (!v->client)
+		return;
+	if (v->client->broken || client_has_input(v->client)) {
+		attempt_hang_up(v);
+	} else if (!client_may_go_on(v->client)) {
+		v->former = v->client;
+		v->client = NULL;
+	}
+}
+
+bool attempt_connect(struct delivery *v)
+{
+	bool end = false;
+
+	check_kept(v);
+	if (!v->client && !v->candidates.route && !begin_walk(v))
+		return false;
+	while (!v->client && !attempt_is_over(v)) {
+		struct endpoint e;
+		enum failure f = candidates_next(&v->candidates, &e, &end);
+
+		if (f && v->candidates.stage == STAGE_MX)
+			domain_failed(v, f);
+		else if (f)
+			lookup_failed(v, f);
+		else if (!end)
+			try_address(v, &e);
+		if (end)
+			break;
+	}
+	return v->client;
+}
+
+/* ---- the provider */
+
+/*
+ * What the DNS does not tell now stays as it was known; what is wrong with the domain is found, and
+ * filed, by the job.
+ */
+void attempt_find_provider(struct delivery *v)
+{
+	struct arena names = { .blocks = NULL };
+	struct exchangers x;
+	struct str domain = destination_domain(v->slot.destination);
+
+	if (!domain.n || v->provider_until > loop_now())
+		return;
+	attempt_configure(v);
+	if (!v->route || !v->route->is_mx)
+		return;
+	if (!mx_find(v->deliver->dns, domain, v->route->mx_port, &names, &x))
+		set_provider(v, &x);
+	arena_done(&names);
+}

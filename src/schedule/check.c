@@ -1,0 +1,65 @@
+/*
+ * check - the invariants of home.h, of all homes at once: for tests whose loops stand still.
+ *
+ * Costs all that waits, so nothing else calls it.
+ */
+#include "schedule/home.h"
+
+/* J4 */
+static bool is_served(const struct destination *d)
+{
+	return atomic_load(&d->home->schedule->stopping) || d->is_suspended || d->waits ||
+	       d->want != WANT_NONE || destination_is_resting(d) || d->start_pending ||
+	       d->ready_n <= d->asking || d->slots >= destination_slots_max(d);
+}
+
+/* Whoever waits is in line or was called, and the other way round. */
+static bool line_is_right(const struct destination *d)
+{
+	if (d->waits && d->line == LINE_NONE)
+		return false;
+	return !d->waits || limits_is_waiting(&d->waiter) || atomic_load(&d->call_posted);
+}
+
+static bool destination_check(const struct destination *d)
+{
+	unsigned ready = 0, held = 0, permits = 0;
+
+	for (unsigned i = 0; i < d->ways_n; i++)
+		permits += d->ways[i].permits;
+	LIST_FOR(at, &d->ready) {
+		job_check(LIST_ENTRY(at, struct job, in_queue));
+		ready++;
+	}
+	LIST_FOR(at, &d->held) {
+		job_check(LIST_ENTRY(at, struct job, in_queue));
+		held++;
+	}
+	return ready == d->ready_n && held == d->held_n && d->asking <= d->slots &&
+	       permits <= d->asking && line_is_right(d) && (is_served(d) || !d->ready_n);
+}
+
+static bool home_check(const struct home *h)
+{
+	unsigned waiting = 0, slots = 0;
+	size_t n = 0;
+
+	LIST_FOR(at, &h->all) {
+		struct destination *d = LIST_ENTRY(at, struct destination, in_home);
+
+		if (!destination_check(d))
+			return false;
+		waiting += d->waiting_n;
+		slots += d->slots;
+		n++;
+	}
+	return waiting == h->waiting.n && slots == h->slots && n == h->destinations.n;
+}
+
+bool schedule_check(struct schedule *s)
+{
+	for (unsigned i = 0; i < s->homes_n; i++)
+		if (!home_check(&s->homes[i]))
+			return false;
+	return true;
+}

@@ -1,0 +1,31 @@
+/*
+ * way - a way's gates, and what the files about ways share: way.c (passing), learn.c (what lanes
+ * learn), limits_describe.c (telling people). Not for other folders.
+ */
+#ifndef SCHEDULE_WAY_H
+#define SCHEDULE_WAY_H
+
+#include "schedule/gate.h"
+
+struct way {
+	struct limits *limits;
+	_Atomic uint32_t refs;
+	uint32_t messages_per_connection;
+	struct terms *terms;		/* counted */
+	struct track *track;		/* counted */
+	uint16_t pass_n, connect_n;
+	struct gate *gates[];		/* counted; those to pass, then those of connections */
+};
+
+/* What happened to a way's lane, collected under the lock and told after it. */
+struct learnt {
+	enum lane_news news;
+	uint32_t connections;
+	uint64_t gap, paused;		/* ns */
+	struct str why;			/* borrowed from who said it */
+};
+
+void learn_age(struct way *w, uint64_t now, struct learnt *ret);	/* under the lock */
+void learn_tell(const struct way *w, const struct learnt *x);	/* writes the log; not under it */
+
+#endif
