@@ -1,11 +1,11 @@
 /*
  * bench/fill - fills a spool quickly, for bench/recover and the tests that need a long queue.
  *
- *   fill FOLDER MESSAGES OCTETS [ROUTE [FINAL_EVERY]]
+ *   fill FOLDER MESSAGES OCTETS [ROUTE [FINAL_EVERY [DOMAINS]]]
  *
  * Commits MESSAGES messages of one recipient each through the spool itself, from 256 tasks on two
  * loops. FINAL_EVERY n: all but every n-th are noted as relayed, as the mail of a running relay
- * mostly is. Prints how long it took, and the percentiles of the commits.
+ * mostly is. DOMAINS n: the recipients are in n domains. Prints how long it took, and the percentiles of the commits.
  */
 #include "base/mem.h"
 #include "spool/spool.h"
@@ -24,7 +24,7 @@ static atomic_long left;
 static size_t octets;
 static char *body;
 static struct str route;
-static unsigned long final_every;
+static unsigned long final_every, domains;
 static uint32_t *waits_us; /* of each commit */
 static long total;
 
@@ -40,7 +40,11 @@ static struct message *make_message(long number) SUSPENDS
 	struct content *c = content_new(spool, octets);
 	struct message *m;
 
-	snprintf(to, sizeof(to), "subscriber-%ld@customers.example.net", number);
+	if (domains)
+		snprintf(to, sizeof(to), "subscriber-%ld@d%lu.customers.example.net", number,
+			 (unsigned long)number % domains);
+	else
+		snprintf(to, sizeof(to), "subscriber-%ld@customers.example.net", number);
 	r.address = str_of(to);
 	content_set_head(c,
 			 STR("Received: from client.example ([192.0.2.7]) by relay.example with "
@@ -127,7 +131,7 @@ int main(int argc, char **argv)
 	struct buf error = BUF_INIT(400);
 
 	if (argc < 4) {
-		fputs("fill FOLDER MESSAGES OCTETS [ROUTE [FINAL_EVERY]]\n", stderr);
+		fputs("fill FOLDER MESSAGES OCTETS [ROUTE [FINAL_EVERY [DOMAINS]]]\n", stderr);
 		return 2;
 	}
 	o.path = argv[1];
@@ -135,6 +139,7 @@ int main(int argc, char **argv)
 	octets = strtoul(argv[3], NULL, 10);
 	route = argc > 4 ? str_of(argv[4]) : STR("next");
 	final_every = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
+	domains = argc > 6 ? strtoul(argv[6], NULL, 10) : 0;
 	atomic_store(&left, total);
 	body = mem_alloc(octets);
 	memset(body, 'x', octets);
