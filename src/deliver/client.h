@@ -31,6 +31,7 @@ struct client {
 	uint64_t idle_until;		/* in the pool */
 	uint32_t messages;		/* transactions begun */
 	uint32_t messages_max;
+	bool counted;			/* schedule/ has counted it as idle already */
 	bool needs_reset;		/* a transaction was left open: RSET goes first */
 	bool broken;			/* out of step, or gone: close, without QUIT */
 	char host[320];			/* "name (address)", for logs and notices */

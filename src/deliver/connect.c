@@ -265,11 +265,28 @@ static void check_kept(struct delivery *v)
 	}
 }
 
+/* The slot was started for an idle connection, which has the permit. */
+static void take_promised(struct delivery *v)
+{
+	struct client *c;
+
+	if (!v->slot.takes_idle)
+		return;
+	v->slot.takes_idle = false;
+	c = pool_take_promised(&v->core->pool, v->slot.way);
+	if (!c)
+		return;
+	bound_messages(v, c);
+	v->client = c;
+	check_kept(v);
+}
+
 bool attempt_connect(struct delivery *v)
 {
 	bool end = false;
 
 	check_kept(v);
+	take_promised(v);
 	if (!v->client && !v->candidates.route && !begin_walk(v))
 		return false;
 	while (!v->client && !attempt_is_over(v)) {

@@ -84,17 +84,29 @@ struct dns *deliver_dns(struct deliver *d)
 
 /* ---- slots */
 
+/* If there is nothing more to do its connection goes to the pool: the home counts on that. */
+static void ask(struct delivery *v) SUSPENDS
+{
+	struct client *c;
+
+	attempt_find_provider(v);
+	c = v->client;
+	v->slot.leaves_idle = c && !c->broken && c->way && c->way == v->slot.way &&
+			      client_may_go_on(c) && v->route && v->route->idle_ns;
+	schedule_turn(v->deliver->schedule, &v->slot);
+	if (c && !v->slot.job)
+		c->counted = v->slot.leaves_idle;
+}
+
 static void slot_run(void *arg)
 {
 	struct delivery *v = arg;
 
-	attempt_find_provider(v);
-	schedule_turn(v->deliver->schedule, &v->slot);
+	ask(v);
 	while (v->slot.job) {
 		attempt(v, v->slot.job);
 		v->slot.finished = v->slot.job;
-		attempt_find_provider(v);
-		schedule_turn(v->deliver->schedule, &v->slot);
+		ask(v);
 	}
 	attempt_release(v);
 	config_unref(v->config);

@@ -39,6 +39,8 @@ static uint64_t key_of(const struct endpoint *e, enum route_protocol protocol,
 
 static void take_out(struct pool *p, struct client *c)
 {
+	if (c->way)
+		way_idle_remove(c->way, loop_index(loop_self()));
 	map_remove(&p->by_endpoint, &c->in_pool);
 	list_remove(&c->in_list);
 	p->n--;
@@ -67,6 +69,21 @@ struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_pr
 		if (!client_has_input(c))
 			return c;
 		client_free(c);
+	}
+	return NULL;
+}
+
+/* The one that was used last: its octets are the warmest. */
+struct client *pool_take_promised(struct pool *p, struct way *w)
+{
+	for (struct list *at = p->idle.prev; at != &p->idle; at = at->prev) {
+		struct client *c = LIST_ENTRY(at, struct client, in_list);
+
+		if (c->way != w)
+			continue;
+		way_idle_add(w, loop_index(loop_self()));	/* the promise is kept */
+		take_out(p, c);
+		return c;
 	}
 	return NULL;
 }
@@ -169,15 +186,25 @@ static void wake_keeper(struct pool *p)
 	}
 }
 
+/* It is not kept after all. */
+static void not_idle(struct client *c)
+{
+	if (c->counted)
+		way_idle_remove(c->way, loop_index(loop_self()));
+	c->counted = false;
+}
+
 void pool_put(struct pool *p, struct client *c, uint64_t idle_ns)
 {
 	if (c->broken || client_has_input(c)) {
+		not_idle(c);
 		client_free(c);
 		return;
 	}
 	reply_reader_done(&c->reader);
 	reply_reader_init(&c->reader);
 	if (p->closing || !idle_ns || !client_may_go_on(c) || is_wanted(c)) {
+		not_idle(c);
 		list_push(&p->leaving, &c->in_list);
 		wake_keeper(p);
 		return;
@@ -188,6 +215,9 @@ void pool_put(struct pool *p, struct client *c, uint64_t idle_ns)
 	list_push(&p->idle, &c->in_list);
 	map_insert(&p->by_endpoint, &c->in_pool, key_of(&c->endpoint, c->protocol, c->source));
 	p->n++;
+	if (c->way && !c->counted)
+		way_idle_add(c->way, loop_index(loop_self()));
+	c->counted = false;
 	if (!p->keeper || !list_is_empty(&p->leaving))
 		wake_keeper(p);
 }

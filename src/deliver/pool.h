@@ -23,6 +23,8 @@ void pool_done(struct pool *p);
 /* NULL: none */
 struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
 			 const struct name *source);
+/* One that was promised to a slot of that way (limits.h); NULL: it has gone. */
+struct client *pool_take_promised(struct pool *p, struct way *w);
 /*
  * Takes the client: kept until idle_ns from now, if it may be used again and nobody waits for a
  * connection that it takes up; else it is told QUIT, or simply closed.

@@ -116,6 +116,8 @@ struct source_way {
 	const struct name *source;	/* NULL: the system's choice */
 	struct way *way;		/* counted */
 	unsigned permits;		/* for slots that have not asked yet, at most one each */
+	/* per core: such slots that were promised an idle connection; owned, or NULL */
+	uint16_t *promises_on;
 };
 
 struct destination {
@@ -225,9 +227,13 @@ bool destination_has_other_way(struct destination *d, const struct way *than, ui
 void destination_leave_sources(struct destination *d);
 /* All sources that it could use are suspended. */
 bool destination_has_no_source(const struct destination *d);
-/* A permit for a slot that is about to start. False: none, and it stands in line. */
-bool destination_enter(struct destination *d);
-void destination_permit_drop(struct destination *d);	/* the slot could not be started */
+/*
+ * A permit for a slot that is about to start, or the promise of an idle connection: *ret_core is
+ * where that is, else UINT_MAX. False: none, and it stands in line.
+ */
+bool destination_enter(struct destination *d, unsigned *ret_core);
+/* the slot could not be started on that core */
+void destination_permit_drop(struct destination *d, unsigned core);
 void slot_take_permit(struct slot *slot);	/* one of those, if there is one */
 bool slot_enter(struct slot *slot);	/* there was none: false as above */
 void slot_leave(struct slot *slot);	/* it ends */

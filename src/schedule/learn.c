@@ -81,9 +81,10 @@ void way_works(struct way *w)
 {
 	struct limits *l = w->limits;
 	struct learnt learnt = { .why = STR("messages go well") };
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	note(&learnt, lane_works(&w->track->lane, now), &w->track->lane);
 	if (learnt.news == LANE_QUICKENED && !w->track->lane.before)
 		keep_why(w->track, STR_NONE);
@@ -97,10 +98,11 @@ bool way_refused(struct way *w, struct str said)
 {
 	struct limits *l = w->limits;
 	struct learnt learnt = { .why = said };
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 	bool means;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	note(&learnt, lane_refused(&w->track->lane, now, &means), &w->track->lane);
 	if (learnt.news == LANE_SLOWED)
 		keep_why(w->track, said);
@@ -113,9 +115,10 @@ void way_slow(struct way *w, struct str said)
 {
 	struct limits *l = w->limits;
 	struct learnt learnt = { .why = said };
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	note(&learnt, lane_slow(&w->track->lane, now), &w->track->lane);
 	if (learnt.news == LANE_SLOWED)
 		keep_why(w->track, said);
@@ -128,9 +131,10 @@ void way_close(struct way *w, uint64_t ns, struct str said)
 {
 	struct limits *l = w->limits;
 	struct learnt learnt = { .why = said, .paused = ns };
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	note(&learnt, lane_close(&w->track->lane, now, ns), &w->track->lane);
 	if (learnt.news == LANE_PAUSED) {
 		keep_why(w->track, said);

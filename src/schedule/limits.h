@@ -119,6 +119,15 @@ void limits_set_reclaim(struct limits *l, void (*fn)(void *arg), void *arg);
 bool way_wanted(const struct way *w);
 
 /*
+ * An idle connection of the way came into a core's pool, or left it (from that core); and one of
+ * them is promised to a slot that is about to start on its core: it needs no way_connect. A promise
+ * may come to nothing, if the connection is closed meanwhile.
+ */
+void way_idle_add(struct way *w, unsigned core);
+void way_idle_remove(struct way *w, unsigned core);
+bool way_idle_promise(struct way *w, unsigned *ret_core);
+
+/*
  * When both way_pass (one recipient) and way_connect would go, by the world's clock: 0: now; the
  * latest time that is known; UINT64_MAX: when others end, and nothing else is in the way. For
  * choosing among sources.

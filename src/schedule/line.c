@@ -132,10 +132,11 @@ struct gate *line_leave(struct limits *l, struct limit_waiter *w)
 
 void limits_leave(struct limits *l, struct limit_waiter *w)
 {
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 	struct gate *g;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	g = line_leave(l, w);
 	if (g)
 		line_serve(l, g, now);

@@ -142,6 +142,8 @@ struct slot {
 	enum destination_result learnt;
 	int64_t next_ms;		/* wall clock, for JOB_DEFERRED */
 	char said[160];			/* why it is down or deferred: for queue show and the log */
+	/* its connection of .way goes to this core's pool if there is nothing more to do */
+	bool leaves_idle;
 	/* what a reply asked for (config.h), the gravest of this job; REACT_NONE, _BOUNCE, _DEFER:
 	   nothing for the home to do */
 	enum reaction reaction;
@@ -153,6 +155,8 @@ struct slot {
 	struct way *way;		/* the slot's reference; further transactions of a job ask
 					   way_pass */
 	bool permit;			/* a connection may be opened on .way */
+	/* instead: one of .way waits in this core's pool; it may be gone, too */
+	bool takes_idle;
 	/*
 	 * What way_pass took for .job; zero at the start. Read by deliver/, whose first transaction
 	 * of the job takes no more; the others ask way_pass themselves.

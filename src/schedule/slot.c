@@ -14,6 +14,8 @@
  */
 #include "schedule/home.h"
 
+#include <limits.h>
+
 /* what a rule for replies means that names no time */
 #define PAUSE_DEFAULT_NS (600 * SECOND)
 #define OTHER_SOURCE_DEFAULT_NS (3600 * SECOND)
@@ -45,7 +47,7 @@ static void start_failed(struct destination *d, unsigned core)
 {
 	slot_count(d, core, -1);
 	d->asking--;
-	destination_permit_drop(d);
+	destination_permit_drop(d, core);
 	destination_pause(d, PAUSE_NS);
 }
 
@@ -89,10 +91,12 @@ static void start_on(struct destination *d, unsigned core)
 
 void slot_start(struct destination *d)
 {
+	unsigned core;
+
 	list_remove(&d->in_want);
 	d->want = WANT_NONE;
-	if (destination_enter(d))
-		start_on(d, least_loaded(d));
+	if (destination_enter(d, &core))
+		start_on(d, core == UINT_MAX ? least_loaded(d) : core);
 	destination_update(d);
 }
 

@@ -14,6 +14,8 @@
  */
 #include "schedule/home.h"
 
+#include <limits.h>
+
 #define OVERFLOWS_MAX 4		/* pools that are looked at, one the overflow of the other */
 /*
  * "When others end" is soon, as long as mail moves: it goes before a gate that is known to stay
@@ -43,10 +45,17 @@ static struct way *way_make(struct destination *d, const struct name *source)
 	return way_get(d->home->schedule->limits, &h);
 }
 
-static void permits_drop(struct source_way *w)
+static void permits_drop(const struct destination *d, struct source_way *w)
 {
+	unsigned cores = d->home->schedule->homes_n;
+
 	for (; w->permits; w->permits--)
 		way_disconnect(w->way);
+	for (unsigned i = 0; w->promises_on && i < cores; i++)
+		for (; w->promises_on[i]; w->promises_on[i]--)
+			way_idle_add(w->way, i);
+	mem_free(w->promises_on);
+	w->promises_on = NULL;
 }
 
 static struct source_way *way_entry(struct destination *d, const struct name *source)
@@ -59,7 +68,7 @@ static struct source_way *way_entry(struct destination *d, const struct name *so
 			continue;
 		if (way_is_old(w->way)) {
 			destination_line_leave(d);
-			permits_drop(w);
+			permits_drop(d, w);
 			way_unref(w->way);
 			w->way = way_make(d, source);
 		}
@@ -80,7 +89,7 @@ struct way *destination_way(struct destination *d, const struct name *source)
 void destination_forget_ways(struct destination *d)
 {
 	for (unsigned i = 0; i < d->ways_n; i++) {
-		permits_drop(&d->ways[i]);
+		permits_drop(d, &d->ways[i]);
 		way_unref(d->ways[i].way);
 	}
 	mem_free(d->ways);
@@ -164,7 +173,7 @@ void destination_leave_sources(struct destination *d)
 							  name_str(d->ways[i].source)))
 			continue;
 		destination_line_leave(d);
-		permits_drop(&d->ways[i]);
+		permits_drop(d, &d->ways[i]);
 	}
 }
 
@@ -372,16 +381,38 @@ static bool pass_by(struct destination *d, struct way *way, unsigned n, uint64_t
 
 /* ---- slots */
 
-bool destination_enter(struct destination *d)
+/* An idle connection has its permit; its slot is started where it is. */
+static bool promise_idle(struct destination *d, struct source_way *w, unsigned *ret_core)
 {
+	unsigned core;
+
+	if (!way_idle_promise(w->way, &core))
+		return false;
+	if (!w->promises_on)
+		w->promises_on = mem_calloc(d->home->schedule->homes_n, sizeof(uint16_t));
+	w->promises_on[core]++;
+	*ret_core = core;
+	return true;
+}
+
+bool destination_enter(struct destination *d, unsigned *ret_core)
+{
+	struct source_way *w;
 	struct choice c;
 
+	*ret_core = UINT_MAX;
 	if (d->is_mx && !d->knows_provider)
 		return true;		/* it asks in its first turn */
 	choose(d, NULL, UINT64_MAX, &c);
-	if (!connect_by(d, destination_way(d, c.source)))
+	w = way_entry(d, c.source);	/* once: a reload makes another way of it */
+	if (promise_idle(d, w, ret_core)) {
+		if (d->line == LINE_CONNECT)
+			destination_line_leave(d);
+		return true;
+	}
+	if (!connect_by(d, w->way))
 		return false;
-	way_entry(d, c.source)->permits++;
+	w->permits++;
 	return true;
 }
 
@@ -394,10 +425,24 @@ static struct source_way *with_permit(struct destination *d)
 	return NULL;
 }
 
-void destination_permit_drop(struct destination *d)
+static struct source_way *with_promise(struct destination *d, unsigned core)
 {
-	struct source_way *w = with_permit(d);
+	for (unsigned i = 0; i < d->ways_n; i++)
+		if (d->ways[i].promises_on && d->ways[i].promises_on[core])
+			return &d->ways[i];
+	return NULL;
+}
 
+void destination_permit_drop(struct destination *d, unsigned core)
+{
+	struct source_way *w = with_promise(d, core);
+
+	if (w) {
+		w->promises_on[core]--;
+		way_idle_add(w->way, core);
+		return;
+	}
+	w = with_permit(d);
 	if (!w)
 		return;
 	w->permits--;
@@ -408,28 +453,39 @@ static void slot_take_way(struct slot *slot, const struct source_way *w)
 {
 	slot->source = w->source;
 	slot->way = way_ref(w->way);
-	slot->permit = true;
 }
 
 void slot_take_permit(struct slot *slot)
 {
-	struct source_way *w = with_permit(slot->destination);
+	unsigned core = loop_index(slot->loop);
+	struct source_way *w = with_promise(slot->destination, core);
 
+	if (w) {
+		w->promises_on[core]--;
+		slot_take_way(slot, w);
+		slot->takes_idle = true;
+		return;
+	}
+	w = with_permit(slot->destination);
 	if (!w)
 		return;
 	w->permits--;
 	slot_take_way(slot, w);
+	slot->permit = true;
 }
 
 bool slot_enter(struct slot *slot)
 {
 	struct destination *d = slot->destination;
+	struct source_way *w;
 	struct choice c;
 
 	choose(d, NULL, UINT64_MAX, &c);
-	if (!connect_by(d, destination_way(d, c.source)))
+	w = way_entry(d, c.source);	/* once, as above */
+	if (!connect_by(d, w->way))
 		return false;
-	slot_take_way(slot, way_entry(d, c.source));
+	slot_take_way(slot, w);
+	slot->permit = true;
 	return true;
 }
 
@@ -437,6 +493,10 @@ void slot_leave(struct slot *slot)
 {
 	if (slot->permit)
 		way_disconnect(slot->way);
+	/* counted here and now, so that whoever comes next need not stand in line for it */
+	if (slot->takes_idle || (slot->leaves_idle && slot->way))
+		way_idle_add(slot->way, loop_index(slot->loop));
+	slot->takes_idle = false;
 	way_unref(slot->way);
 	slot->permit = false;
 	slot->way = NULL;

@@ -178,6 +178,7 @@ static struct way *make(struct limits *l, const struct hop *h, uint64_t now)
 	mem_free(f.gates);
 	w->limits = l;
 	atomic_init(&w->refs, 1);
+	w->idle_on = mem_calloc(net_workers(l->net), sizeof(*w->idle_on));
 	w->messages_per_connection = messages_per_connection(t, h);
 	w->terms = t;
 	t->refs++;
@@ -189,10 +190,11 @@ static struct way *make(struct limits *l, const struct hop *h, uint64_t now)
 
 struct way *way_get(struct limits *l, const struct hop *h)
 {
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 	struct way *w;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	w = make(l, h, now);
 	pthread_mutex_unlock(&l->lock);
 	atomic_fetch_add(&l->ways, 1);
@@ -213,8 +215,8 @@ void way_unref(struct way *w)
 	if (!w || atomic_fetch_sub(&w->refs, 1) != 1)
 		return;
 	l = w->limits;
-	now = l->world->now(l->world);
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	for (unsigned i = 0; i < w->pass_n + w->connect_n; i++)
 		if (w->gates[i]->kind <= GATE_WARM_UP)
 			meter_put(l, gate_meter(w->gates[i]), now);
@@ -222,6 +224,7 @@ void way_unref(struct way *w)
 	terms_put(l, w->terms);
 	pthread_mutex_unlock(&l->lock);
 	atomic_fetch_sub(&l->ways, 1);
+	mem_free(w->idle_on);
 	mem_free(w);
 }
 
@@ -395,8 +398,8 @@ static bool try_passing(struct way *w, struct passing *p)
 	bool passed;
 
 	p->limits = l;
-	p->now = l->world->now(l->world);
 	pthread_mutex_lock(&l->lock);
+	p->now = l->world->now(l->world);	/* never earlier than for whoever was before */
 	if (p->now >= w->track->lane.touched + LANE_STALE)
 		learn_age(w, p->now, &learnt);
 	passed = pass(p);
@@ -432,9 +435,10 @@ void way_give_back(struct way *w, unsigned recipients, uint64_t octets, uint64_t
 {
 	struct limits *l = w->limits;
 	struct ask a = { recipients, octets };
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	for (unsigned i = 0; i < w->pass_n; i++) {
 		uint32_t least, wish;
 
@@ -448,14 +452,46 @@ void way_give_back(struct way *w, unsigned recipients, uint64_t octets, uint64_t
 void way_disconnect(struct way *w)
 {
 	struct limits *l = w->limits;
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	for (unsigned i = w->pass_n; i < w->pass_n + w->connect_n; i++) {
 		gate_disconnect(w->gates[i]);
 		serve(l, w->gates[i], now);
 	}
 	pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- idle connections */
+void way_idle_add(struct way *w, unsigned core)
+{
+	atomic_fetch_add(&w->idle_on[core], 1);
+}
+
+/* One fewer, if there is one. */
+static bool take_idle(struct way *w, unsigned core)
+{
+	uint16_t n = atomic_load(&w->idle_on[core]);
+
+	while (n && !atomic_compare_exchange_weak(&w->idle_on[core], &n, (uint16_t)(n - 1)))
+		;
+	return n;
+}
+
+void way_idle_remove(struct way *w, unsigned core)
+{
+	take_idle(w, core);
+}
+
+bool way_idle_promise(struct way *w, unsigned *ret_core)
+{
+	for (unsigned i = 0; i < net_workers(w->limits->net); i++)
+		if (take_idle(w, i)) {
+			*ret_core = i;
+			return true;
+		}
+	return false;
 }
 
 /* ---- questions */
@@ -494,10 +530,11 @@ uint64_t way_opens_at(const struct way *w, uint64_t now)
 bool way_is_warming(const struct way *w)
 {
 	struct limits *l = w->limits;
-	uint64_t now = l->world->now(l->world);
+	uint64_t now;
 	bool is = false;
 
 	pthread_mutex_lock(&l->lock);
+	now = l->world->now(l->world);
 	for (unsigned i = 0; i < w->pass_n; i++)
 		is |= w->gates[i]->kind == GATE_WARM_UP &&
 		      (w->gates[i]->waiting || !gate_free(l, w->gates[i], now, 0));

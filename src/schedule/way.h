@@ -14,6 +14,8 @@ struct way {
 	struct terms *terms;		/* counted */
 	struct track *track;		/* counted */
 	uint16_t pass_n, connect_n;
+	/* per core: idle connections in its pool that nobody was promised; owned */
+	_Atomic uint16_t *idle_on;
 	struct gate *gates[];		/* counted; those to pass, then those of connections */
 };
 

@@ -34,6 +34,7 @@ struct session {
 	unsigned messages;		/* taken on this connection */
 	enum sink_stage cut_at;		/* SINK_STAGES: nowhere */
 	struct watch_visit visit;
+	bool has_left;			/* is not counted any more */
 	int64_t mail_ms;		/* wall clock; 0: no transaction */
 	unsigned code;			/* of the last reply that decided something in it */
 	struct buf sender;		/* owned */
@@ -570,6 +571,23 @@ static int greet(struct session *t) SUSPENDS
 	return r == GO_ON && !yes ? HANG_UP : r;
 }
 
+/*
+ * Not counted any more. Before our side is shut down: who sees that may open the next connection at
+ * once, and that is not one too many.
+ */
+static void leave(struct session *t)
+{
+	const struct sink_settings *o = &t->sink->settings;
+
+	if (t->has_left)
+		return;
+	t->has_left = true;
+	if (o->watch)
+		watch_disconnect(o->watch, &t->visit);
+	if (o->guard)
+		guard_disconnect(o->guard, &t->peer.ip);
+}
+
 static int converse(struct session *t) SUSPENDS
 {
 	int r = greet(t);
@@ -587,8 +605,10 @@ static int converse(struct session *t) SUSPENDS
 		else if (r > 0)
 			r = on_line(t, line);
 	}
-	if (r == HANG_UP)
+	if (r == HANG_UP) {
+		leave(t);
 		stream_linger(t->stream, in_seconds(LINGER_S));
+	}
 	return r;
 }
 
@@ -610,10 +630,7 @@ static void session_task(void *arg)
 		t->cut_at = draw_million(t->worker) % SINK_STAGES;
 	converse(t);
 	journal(t);
-	if (o->watch)
-		watch_disconnect(o->watch, &t->visit);
-	if (o->guard)
-		guard_disconnect(o->guard, &t->peer.ip);
+	leave(t);
 	stream_free(t->stream);
 	digest_done(&t->digest);
 	buf_done(&t->sender);
