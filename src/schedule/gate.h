@@ -116,6 +116,7 @@ struct limits {
 	struct terms *terms;		/* in force; counted */
 	_Atomic unsigned generation;	/* of .terms; any thread */
 	_Atomic unsigned ways;
+	struct map by_hop;		/* of ways that somebody holds */
 	struct list quotas;
 	struct quota *bounds;		/* the one of all routes; counted */
 	struct map meters, tracks;

@@ -166,6 +166,7 @@ void limits_free(struct limits *l)
 	meters_done(l);
 	terms_put(l, l->terms);
 	quota_put(l, l->bounds);
+	map_done(&l->by_hop);
 	pthread_mutex_destroy(&l->lock);
 	mem_free(l);
 }

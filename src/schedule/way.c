@@ -188,16 +188,56 @@ static struct way *make(struct limits *l, const struct hop *h, uint64_t now)
 	return w;
 }
 
+/*
+ * ---- one way per hop: a destination may have gone and come again while its idle connections hold
+ * the way
+ */
+static uint64_t hop_hash(const struct hop *h, uint64_t seed)
+{
+	const struct name *names[] = { h->route, h->provider, h->source };
+	uint64_t numbers[6] = { seed, hash_bytes(h->destination.p, h->destination.n),
+				hash_bytes(h->domain.p, h->domain.n) };
+
+	for (int i = 0; i < 3; i++)
+		numbers[3 + i] = names[i] ? names[i]->hash : 0;
+	return hash_bytes(numbers, sizeof(numbers)) + h->connections_max;
+}
+
+/* One that is held by somebody else, too: its last holder may be about to free it. */
+static bool ref_if_held(struct way *w)
+{
+	uint32_t refs = atomic_load(&w->refs);
+
+	while (refs && !atomic_compare_exchange_weak(&w->refs, &refs, refs + 1))
+		;
+	return refs;
+}
+
+static struct way *find(struct limits *l, uint64_t hash, uint64_t check)
+{
+	for (struct map_node *n = map_first(&l->by_hop, hash); n; n = map_next(n)) {
+		struct way *w = CONTAINER_OF(n, struct way, node);
+
+		if (w->check == check && w->terms == l->terms && ref_if_held(w))
+			return w;
+	}
+	return NULL;
+}
+
 struct way *way_get(struct limits *l, const struct hop *h)
 {
-	uint64_t now;
+	uint64_t hash = hop_hash(h, 1), check = hop_hash(h, 2);
 	struct way *w;
 
 	pthread_mutex_lock(&l->lock);
-	now = l->world->now(l->world);
-	w = make(l, h, now);
+	w = find(l, hash, check);
+	if (!w) {
+		w = make(l, h, l->world->now(l->world));
+		w->check = check;
+		map_insert(&l->by_hop, &w->node, hash);
+		atomic_fetch_add(&l->ways, 1);
+	}
 	pthread_mutex_unlock(&l->lock);
-	atomic_fetch_add(&l->ways, 1);
 	return w;
 }
 
@@ -222,6 +262,7 @@ void way_unref(struct way *w)
 			meter_put(l, gate_meter(w->gates[i]), now);
 	track_put(l, w->track, now);
 	terms_put(l, w->terms);
+	map_remove(&l->by_hop, &w->node);
 	pthread_mutex_unlock(&l->lock);
 	atomic_fetch_sub(&l->ways, 1);
 	mem_free(w->idle_on);

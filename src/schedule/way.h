@@ -8,6 +8,9 @@
 #include "schedule/gate.h"
 
 struct way {
+	/* among those that are held: by a hash of its hop, and another one to be sure */
+	struct map_node node;
+	uint64_t check;
 	struct limits *limits;
 	_Atomic uint32_t refs;
 	uint32_t messages_per_connection;
