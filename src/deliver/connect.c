@@ -195,6 +195,18 @@ static void open_failed(struct delivery *v, const struct endpoint *e, struct pro
 
 /* ---- the search */
 
+/* The idle connection that the slot was started for, if it is to this address. */
+static struct client *promised_for(struct delivery *v, const struct endpoint *e)
+{
+	struct client *c = v->former;
+
+	if (!c || v->fresh || !client_may_go_on(c) ||
+	    !pool_fits(c, e, v->route->protocol, v->source ? v->source->name : NULL))
+		return NULL;
+	v->former = NULL;
+	return c;
+}
+
 static void try_address(struct delivery *v, const struct endpoint *e) SUSPENDS
 {
 	struct str domain = destination_domain(v->slot.destination);
@@ -207,10 +219,11 @@ static void try_address(struct delivery *v, const struct endpoint *e) SUSPENDS
 		.domain = domain.n ? domain : v->candidates.host->name,
 	};
 	struct problem p;
-	struct client *c = v->fresh ? NULL
-				    : pool_take(&v->core->pool, e, v->route->protocol,
-						v->source ? v->source->name : NULL);
+	struct client *c = promised_for(v, e);
 
+	if (!c && !v->fresh)
+		c = pool_take(&v->core->pool, e, v->route->protocol,
+			      v->source ? v->source->name : NULL);
 	if (c && (adopt(v, c) || v->limited))
 		return;
 	if (!get_permit(v)) {
@@ -265,7 +278,10 @@ static void check_kept(struct delivery *v)
 	}
 }
 
-/* The slot was started for an idle connection, which has the permit. */
+/*
+ * The slot was started for an idle connection, which has the permit. It is used if its host is the
+ * one to be tried now (promised_for); else its permit is.
+ */
 static void take_promised(struct delivery *v)
 {
 	struct client *c;
@@ -276,9 +292,10 @@ static void take_promised(struct delivery *v)
 	c = pool_take_promised(&v->core->pool, v->slot.way);
 	if (!c)
 		return;
-	bound_messages(v, c);
-	v->client = c;
-	check_kept(v);
+	if (client_has_input(c))
+		close_now(v, &c);
+	else
+		v->former = c;
 }
 
 bool attempt_connect(struct delivery *v)

@@ -46,6 +46,12 @@ static void take_out(struct pool *p, struct client *c)
 	p->n--;
 }
 
+bool pool_fits(const struct client *c, const struct endpoint *e, enum route_protocol protocol,
+	       const struct name *source)
+{
+	return c->protocol == protocol && c->source == source && endpoint_eq(&c->endpoint, e);
+}
+
 static struct client *find(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
 			   const struct name *source)
 {
@@ -53,7 +59,7 @@ static struct client *find(struct pool *p, const struct endpoint *e, enum route_
 	     n = map_next(n)) {
 		struct client *c = CONTAINER_OF(n, struct client, in_pool);
 
-		if (c->protocol == protocol && c->source == source && endpoint_eq(&c->endpoint, e))
+		if (pool_fits(c, e, protocol, source))
 			return c;
 	}
 	return NULL;

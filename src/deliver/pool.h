@@ -23,6 +23,9 @@ void pool_done(struct pool *p);
 /* NULL: none */
 struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
 			 const struct name *source);
+/* Whether it is what pool_take looks for. */
+bool pool_fits(const struct client *c, const struct endpoint *e, enum route_protocol protocol,
+	       const struct name *source);
 /* One that was promised to a slot of that way (limits.h); NULL: it has gone. */
 struct client *pool_take_promised(struct pool *p, struct way *w);
 /*
