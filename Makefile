@@ -24,7 +24,7 @@ V ?=
 QUIET := $(if $(V),,@)
 
 # The ladder: a folder may use those before it (tools/tidy checks the includes, the linker the rest).
-LADDER := base net dns smtp mail config report spool policy filter schedule bounce receive deliver \
+LADDER := base net dns smtp mail config report spool policy filter schedule bounce receive pop verify deliver \
 	cluster control web tool run
 FOLDERS := $(foreach f,$(LADDER),$(if $(wildcard src/$f/*.c),$f))
 
@@ -48,7 +48,7 @@ endif
 CFLAGS := -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(CFLAGS_EXTRA)
 CPPFLAGS := $(DEFINES) -Isrc -include base/banned.h -MMD -MP
 LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS := -lm -lpcre2-8 -lunbound -levent -lidn2
+LDLIBS := -lssl -lcrypto -lcurl -ljansson -lz -lcrypt -lseccomp -lunbound -levent -lidn2 -lpcre2-8 -lm
 
 sources = $(wildcard src/$1/*.c src/$1/*.S)
 objects = $(patsubst src/%,$O/obj/%.o,$(call sources,$1))
@@ -137,7 +137,7 @@ fuzz-code:
 $O/fuzz/%: tests/fuzz/%.c fuzz-code
 	@mkdir -p $(@D)
 	$(QUIET)clang $(DEFINES) -Isrc -Itests -include base/banned.h -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -pthread -o $@ $< $(foreach f,$(call reverse,$(FOLDERS)),$O/fuzz-code/lib$f.a) $(LDLIBS)
+		-fno-sanitize-recover=all -pthread -o $@ $< $(foreach f,$(call reverse,$(FOLDERS)),$O/fuzz-code/lib$f.a) -lcmocka $(LDLIBS)
 
 fuzzers: $(FUZZERS)
 
@@ -153,6 +153,11 @@ reference: $O/relevo
 
 bench: deps all
 	bench/run
+
+# What needs our code: bench/signer.c
+$O/bench/signer: bench/signer.c $(archives)
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) $(LDFLAGS) -o $@ $< $(foreach f,$(call reverse,$(FOLDERS)),$O/lib$f.a) $(LDLIBS)
 
 crash: deps all
 	RELEVO_BUILD=$O tests/crash/run
@@ -175,6 +180,6 @@ install: all
 clean:
 	rm -rf build
 
--include $(shell find $O -name '*.d' 2>/dev/null)
+-include $(shell find $O -path '$O/peers' -prune -o -name '*.d' -type f -print 2>/dev/null)
 
 .PHONY: sim sims crash fuzz-code archives valgrind all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean

@@ -79,6 +79,8 @@ static const struct command {
 	{ "restore", "[-c FILE | --state FOLDER] [--old FOLDER] [--redeliver] SOURCE",
 	  "make a spool of a backup; its messages are held until released", restore_main, false,
 	  NULL },
+	{ "user", "add|list|passwd|disable|enable|remove|allow [NAME] [SENDER]... [-f FILE]",
+	  "say who may log in, and as whom they may send", user_main, false, NULL },
 	{ "send", "[OPTION]... [FILE]", "send one message by SMTP or LMTP", send_main, true, NULL },
 	{ "sink", "[OPTION]...", "an SMTP server that takes mail and counts it, or fails as told",
 	  sink_main, true, NULL },

@@ -450,6 +450,7 @@ static void log_outcome(const struct settling *s, unsigned i)
 	log_id("id", &m->id);
 	log_str("to", recipient_address(m, o->recipient));
 	log_str("host", o->host);
+	log_str("tls", o->tls);
 	log_reply("reply", &o->reply);
 	if (s->rows[i].is_expired)
 		log_cstr("why", "expired");

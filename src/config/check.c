@@ -4,9 +4,10 @@
  *
  * The open-relay check (promise D6): a rule that takes mail to anywhere must be bound to something
  * that a stranger cannot choose. `from any` is not; a sender's address is not (everyone writes what
- * they like there); networks are, if they are few: less than a /8 of IPv4 and a /16 of IPv6, each
- * rule for itself and all such rules together, so that the Internet cannot be let in by halves. The
- * word dangerously-open says that it is meant.
+ * they like there); logins, certificates and having looked at one's mail are; networks are, if they
+ * are few: less than a /8 of IPv4 and a /16 of IPv6, each rule for itself and all such rules
+ * together, so that the Internet cannot be let in by halves. The word dangerously-open says that it
+ * is meant.
  */
 #include "config/coverage.h"
 #include "config/load.h"
@@ -32,25 +33,46 @@ const struct table *check_find_table(struct load *l, const struct word *name)
 	return NULL;
 }
 
+const struct table *check_find_networks(struct load *l, const struct word *name)
+{
+	const struct table *t = check_find_table(l, name);
+
+	if (t && !table_count_kind(t, ENTRY_NETWORK))
+		diag_warn(&l->diag, &name->place, "table %.*s holds no networks: nobody is meant",
+			  DIAG_WORD(name->text));
+	return t;
+}
+
+/* Routes without a block have the defaults: what a server offers is taken. */
+static void use_tls(struct load *l, struct route *route)
+{
+	route->tls = TLS_OFFERED;
+	route->tls_context = identity_client_context(l, NULL);
+}
+
 static const struct route *new_mx(struct load *l)
 {
 	struct route *route = route_new_mx(&l->c->arena);
 
+	use_tls(l, route);
 	vector_add(&l->routes, route);
 	return route;
 }
 
 static const struct route *new_from_address(struct load *l, const struct word *name)
 {
-	const struct route *route = config_route_parse(&l->c->arena, name->text);
+	struct route *route = (struct route *)(uintptr_t)config_route_parse(&l->c->arena,
+									     name->text);
 
-	if (route)
-		vector_add(&l->routes, (void *)(uintptr_t)route);
-	else
+	if (!route) {
 		diag_error(&l->diag, &name->place,
 			   "\"%.*s\" is not a route; expected one such as "
 			   "smtp://mail.example.net:25 or lmtp://10.0.0.5:24",
 			   DIAG_WORD(name->text));
+		return NULL;
+	}
+	use_tls(l, route);
+	vector_add(&l->routes, route);
 	return route;
 }
 
@@ -136,6 +158,11 @@ static unsigned addresses_in(const struct table *t, bool domains_only)
 	return domains_only ? n : n + table_count_kind(t, ENTRY_ADDRESS);
 }
 
+static unsigned names_in(const struct table *t)
+{
+	return table_count_kind(t, ENTRY_ADDRESS) + table_count_kind(t, ENTRY_DOMAIN);
+}
+
 static void warn_empty(struct load *l, const struct word *name, const char *what)
 {
 	diag_warn(&l->diag, &name->place, "table %.*s holds no %s: the rule never fits",
@@ -149,6 +176,12 @@ static void check_tables(struct load *l, const struct rule_draft *draft)
 	if (rule->who == WHO_TABLE && rule->who_table &&
 	    !table_count_kind(rule->who_table, ENTRY_NETWORK))
 		warn_empty(l, &draft->who_table, "networks");
+	if (rule->who == WHO_LOGIN && draft->who_table.text.n && rule->who_table &&
+	    !names_in(rule->who_table) && !table_count_kind(rule->who_table, ENTRY_WORD))
+		warn_empty(l, &draft->who_table, "names of logins");
+	if (rule->who == WHO_CERTIFICATE && draft->who_table.text.n && rule->who_table &&
+	    !names_in(rule->who_table) && !table_count_kind(rule->who_table, ENTRY_FINGERPRINT))
+		warn_empty(l, &draft->who_table, "fingerprints or names");
 	if (rule->sender.kind == MATCH_TABLE && rule->sender.table &&
 	    !addresses_in(rule->sender.table, false))
 		warn_empty(l, &draft->sender_table, "addresses or domains");
@@ -160,15 +193,62 @@ static void check_tables(struct load *l, const struct rule_draft *draft)
 		warn_empty(l, &draft->recipient_table, "domains");
 }
 
-/* Whom a stranger cannot be: local, or networks that are few enough. */
+static bool is_by_networks(const struct rule *rule)
+{
+	return (rule->who == WHO_NETWORKS || rule->who == WHO_TABLE) && rule->who_table;
+}
+
+static bool some_listener_asks(const struct load *l)
+{
+	for (unsigned i = 0; i < l->listens.n; i++)
+		if (((const struct config_listen *)l->listens.p[i])->asks_certificates)
+			return true;
+	return false;
+}
+
+static void check_certificates(struct load *l, const struct rule *rule)
+{
+	const struct table *t = rule->who_table;
+
+	if (t && names_in(t) > LOAD_CERTIFICATE_NAMES_MAX)
+		diag_error(&l->diag, &rule->place,
+			   "a rule has at most %u names of certificates; fingerprints may be more",
+			   LOAD_CERTIFICATE_NAMES_MAX);
+	if ((!t || names_in(t)) && !l->client_ca.text.n)
+		diag_error(&l->diag, &rule->place,
+			   "%s: name the authorities that vouch for certificates, as in: tls { "
+			   "client_ca FILE }",
+			   t ? "anybody can write a name into a certificate of his own"
+			     : "anybody can make a certificate");
+	if (!some_listener_asks(l))
+		diag_warn(&l->diag, &rule->place,
+			  "no listener asks for certificates: say client_certificates in its "
+			  "block");
+}
+
+/* What a rule asks for must be there to be had. */
+static void check_who(struct load *l, const struct rule *rule)
+{
+	if (rule->who == WHO_CERTIFICATE)
+		check_certificates(l, rule);
+	else if (rule->who == WHO_LOGIN && !l->users.n)
+		diag_warn(&l->diag, &rule->place,
+			  "there are no users: the rule never fits (name them, as in: users file "
+			  "./users)");
+	else if (rule->who == WHO_POP && !l->pops.n)
+		diag_warn(&l->diag, &rule->place,
+			  "there is no pop statement: the rule never fits");
+}
+
+/* Whom a stranger cannot be: who has shown who he is, local, or networks that are few enough. */
 static bool is_bound(const struct rule *rule)
 {
 	struct coverage coverage = { 0 };
 	bool wide;
 
-	if (rule->who == WHO_ANY)
+	if (rule->who == WHO_ANY || rule->who == WHO_HELO)
 		return false;
-	if (!rule->who_table)
+	if (!is_by_networks(rule))
 		return true;
 	coverage_add_table(&coverage, rule->who_table);
 	wide = coverage_is_wide(&coverage);
@@ -252,7 +332,7 @@ static void check_relaying(struct load *l)
 	for (unsigned i = 0; i < l->rules.n; i++) {
 		const struct rule *rule = l->rules.p[i];
 
-		if (!check_open(l, rule) || !rule->who_table)
+		if (!check_open(l, rule) || !is_by_networks(rule))
 			continue;
 		last = rule;
 		if (seen_table(&seen, rule->who_table))
@@ -293,6 +373,7 @@ static void check_rules(struct load *l)
 
 		resolve(l, draft);
 		check_tables(l, draft);
+		check_who(l, &draft->rule);
 		check_top_level(l, &draft->rule);
 		accepts |= draft->rule.accept;
 		accepts_any |= draft->rule.accept && draft->rule.who == WHO_ANY;
@@ -311,17 +392,10 @@ static void check_rules(struct load *l)
 
 static bool listens_on_loopback_only(const struct load *l)
 {
-	struct network loopback4 = { .ip = { 4, { 127 } }, .prefix = 8 };
-
-	for (unsigned i = 0; i < l->listens.n; i++) {
-		const struct ip *ip = &((const struct config_listen *)l->listens.p[i])->endpoint.ip;
-		bool is_one = ip->family == 6 && ip->bytes[15] == 1;
-
-		for (unsigned j = 0; is_one && j < 15; j++)
-			is_one = !ip->bytes[j];
-		if (!is_one && !network_has(&loopback4, ip))
+	for (unsigned i = 0; i < l->listens.n; i++)
+		if (!listen_is_loopback(
+			    &((const struct config_listen *)l->listens.p[i])->endpoint.ip))
 			return false;
-	}
 	return true;
 }
 
@@ -409,24 +483,22 @@ static void freeze_self(struct load *l)
 static void freeze(struct load *l)
 {
 	struct config *c = l->c;
-	struct config_listen *listens =
-		arena_alloc(&c->arena, size_mul(l->listens.n, sizeof(*listens)));
 	struct rule *rules = arena_alloc(&c->arena, size_mul(l->rules.n, sizeof(*rules)));
 	struct transcript_rule *transcripts =
 		arena_alloc(&c->arena, size_mul(l->transcripts.n, sizeof(*transcripts)));
 
-	for (unsigned i = 0; i < l->listens.n; i++)
-		listens[i] = *(const struct config_listen *)l->listens.p[i];
 	for (unsigned i = 0; i < l->rules.n; i++)
 		rules[i] = ((const struct rule_draft *)l->rules.p[i])->rule;
 	for (unsigned i = 0; i < l->transcripts.n; i++)
 		transcripts[i] = *(const struct transcript_rule *)l->transcripts.p[i];
-	c->listens = listens;
-	c->listens_n = l->listens.n;
 	c->rules = rules;
 	c->rules_n = l->rules.n;
 	c->log.transcripts = transcripts;
 	c->log.transcripts_n = l->transcripts.n;
+	listen_freeze(l);
+	pop_freeze(l);
+	login_freeze(l);
+	identity_freeze(l);
 	freeze_routes(l);
 	freeze_self(l);
 	source_freeze(l);
@@ -441,11 +513,18 @@ void check_all(struct load *l)
 	check_hostname(l);
 	source_check_all(l);
 	check_sources_of_routes(l);
+	identity_check_all(l);
+	route_settle_all(l);
+	clients_freeze(l);
+	listen_check_all(l);
+	pop_check_all(l);
+	reports_check(l);
 	check_rules(l);
 	if (l->postmaster_route.text.n)
 		l->c->postmaster_route = check_find_route(l, &l->postmaster_route);
 	limit_check_all(l);
 	resolver_finish(l);
+	login_check_all(l);
 	if (!l->listens.n && !l->diag.errors)
 		diag_warn(&l->diag, &whole,
 			  "no listen statement: nothing is received over the network");

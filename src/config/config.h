@@ -18,14 +18,63 @@
 
 #include <stdatomic.h>
 
+struct key_signer;
+struct table;
+struct tls_context;
+
 struct config_place {		/* for messages and for relevo explain */
 	const char *file;
 	unsigned line, column;
 };
 
+/* ---- TLS */
+
+enum tls_use {
+	TLS_OFF,
+	TLS_OFFERED,		/* a client may; a server is asked, and takes it or not */
+	TLS_REQUIRED,		/* encrypted, whoever it is */
+	TLS_IMPLICIT,		/* from the first octet on (RFC 8314) */
+	TLS_VERIFIED,		/* routes: and the host is who it should be */
+};
+
+/* ---- strangers: what is asked of clients that no rule knows by network, login or certificate */
+
+struct dns_list {
+	struct config_place place;
+	struct str zone;
+	const struct ip *answers;	/* that count; none: any in 127.0.0.0/8 */
+	unsigned answers_n;
+	int32_t weight;			/* of an allow list: negative */
+};
+
+enum name_check { NAME_IGNORED, NAME_VALID, NAME_RESOLVES, NAME_MATCHES };
+
+struct config_clients {
+	const struct dns_list *lists;
+	unsigned lists_n;
+	int32_t lists_refuse;		/* from this sum of weights on: 550 5.7.1 */
+	/* the address's name in the DNS: IGNORED; RESOLVES: it has one; MATCHES: and back again */
+	enum name_check reverse_name;
+	enum name_check helo;		/* VALID: a name or literal; RESOLVES: it has an address */
+	bool greylist;
+	uint64_t greylist_delay_ns, greylist_window_ns, greylist_pass_ns;
+	bool refuse_early;		/* who talks before the greeting */
+	uint64_t greet_delay_ns;	/* before the greeting; 0: none */
+	uint64_t tarpit_ns;		/* before each further reply of an error, from .. on */
+	uint32_t tarpit_after;
+	bool null_one_recipient;	/* mail from <> has one recipient */
+};
+
 struct config_listen {
 	struct endpoint endpoint;
 	struct config_place place;
+	enum tls_use tls;
+	bool asks_certificates;
+	bool submission;		/* logs in first; no mail for strangers */
+	unsigned mechanisms;		/* bits 1 << enum sasl_mechanism; 0: no AUTH here */
+	/* who may say PROXY (and must) and XCLIENT (and may); NULL: nobody */
+	const struct table *proxy_from, *xclient_from;
+	const struct config_clients *clients;
 	uint64_t timeout_ns;		/* waiting for a command (RFC 5321 4.5.3.2.7: 5 min) */
 	/* waiting for the next piece of content (4.5.3.2.5: 3 min) */
 	uint64_t data_timeout_ns;
@@ -99,6 +148,19 @@ struct route {
 	uint16_t mx_port;		/* where mail exchangers listen; 25 */
 	enum families families;
 	enum route_protocol protocol;
+	enum tls_use tls;
+	/* counted by the snapshot; NULL: TLS_OFF; it knows `ca` and `client_identity` */
+	struct tls_context *tls_context;
+	struct str login_user;		/* empty: none */
+	/* the name of the secret; config_secret reads it when it is needed */
+	struct str login_secret;
+	unsigned login_mechanism;	/* enum sasl_mechanism; 0: the best that both know */
+	const struct table *etrn_from;		/* networks that may ask for this route's mail */
+	uint64_t quota_octets, quota_messages;	/* waiting for one domain; 0: no bound */
+	/* whom it has: NULL: everybody; see also callout */
+	const struct table *recipients;
+	bool callout;				/* ask the route's hosts, remember what they say */
+	uint64_t slow_start_ns;		/* after it was down: until all connections are used */
 	const struct source_pool *sources;	/* NULL: as the system likes */
 	/* waits after consecutive failures; NULL: the queue's */
 	const uint64_t *retry_ns;
@@ -121,7 +183,15 @@ struct route {
 /* policy/ and config/ look things up in it: config/table.h */
 struct table;
 
-enum who_kind { WHO_ANY, WHO_LOCAL, WHO_NETWORKS, WHO_TABLE };
+enum who_kind {
+	WHO_ANY, WHO_LOCAL, WHO_NETWORKS, WHO_TABLE,
+	WHO_LOGIN,			/* who_table: names; NULL: any login */
+	/* who_table: fingerprints (SHA-256, hex) or names in certificates of client_ca; NULL: any
+	   certificate that client_ca vouches for */
+	WHO_CERTIFICATE,
+	WHO_POP,			/* who looked at his mail from this address a while ago */
+	WHO_HELO,			/* reject only: who_table holds names */
+};
 enum match_kind { MATCH_ANY, MATCH_LIST, MATCH_TABLE, MATCH_DOMAIN_TABLE };
 
 struct address_match {			/* sender or recipient */
@@ -159,6 +229,10 @@ enum limit_what {
 #define LIMIT_PER_PROVIDER 2		/* destinations of none: each is one */
 #define LIMIT_PER_SOURCE 4
 #define LIMIT_PER_ROUTE 8		/* without variant */
+/* of those who send to us, not of destinations: policy/ counts them */
+#define LIMIT_PER_CLIENT 16		/* its address; of IPv6 its /64 */
+#define LIMIT_PER_CLIENT_NETWORK 32	/* its /24; of IPv6 its /48 */
+#define LIMIT_PER_LOGIN 64
 
 /*
  * limit COUNT connections | COUNT messages per connection | RATE messages|recipients|bytes,
@@ -236,6 +310,33 @@ struct config_resolver {
 	uint64_t cache_max;		/* octets */
 };
 
+/* ---- logins */
+
+enum users_kind { USERS_FILE, USERS_DOVECOT, USERS_INTROSPECT };
+
+struct users_backend {
+	struct config_place place;
+	enum users_kind kind;
+	const char *file;		/* of FILE */
+	struct endpoint dovecot;
+	/* of INTROSPECT; the name of a secret, or empty; the others may be empty, too */
+	struct str url, secret, client, scope, claim;
+};
+
+/* ---- SMTP after POP: a listener for POP3 */
+struct config_pop {
+	struct endpoint endpoint;
+	struct config_place place;
+	enum tls_use tls;
+	uint64_t allow_ns;		/* how long a client may relay after it logged in */
+	bool apop;
+	bool has_upstream;		/* passed through to a real POP3 server */
+	struct str upstream_host;
+	uint16_t upstream_port;
+	enum tls_use upstream_tls;
+	struct tls_context *upstream_context;	/* counted by the snapshot; NULL: TLS_OFF */
+};
+
 struct transcript_rule {
 	struct network network;		/* family 0: a domain instead */
 	struct str domain;
@@ -277,6 +378,34 @@ struct config {
 	const struct provider *provider_any;	/* rules for all, after their own; may be NULL */
 	const struct provider_index *provider_index;	/* private: config_provider_* */
 	struct config_resolver resolver;
+
+	struct {
+		struct tls_context *server;	/* counted; NULL: no certificate is named */
+		struct tls_context *server_asking;	/* the same, asks clients for theirs */
+		/* paths of the private keys; a key's name is its path, letter for letter */
+		const char *const *keys;
+		unsigned keys_n;
+		/* of the first identity: for explain and warnings; 0: none */
+		int64_t expires_ms;
+	} tls;
+	struct tls_context *const *contexts;	/* private: all that are counted */
+	unsigned contexts_n;
+	const struct users_backend *users;	/* asked in this order */
+	unsigned users_n;
+	const char *secrets;			/* folder; NULL: none */
+	const struct config_pop *pops;
+	unsigned pops_n;
+	struct config_clients clients;		/* the defaults of listeners */
+	struct {
+		uint32_t failures_max;		/* of logins, from one client, until it is banned */
+		uint64_t ban_ns;
+	} logins;
+	bool mta_sts, dane;
+	struct {
+		bool on;
+		struct str from, organization, contact;
+	} tls_reports;				/* RFC 8460 */
+
 	/* other names and addresses of this machine, beside hostname and what it listens on */
 	const struct str *self_names;
 	unsigned self_names_n;
@@ -348,6 +477,7 @@ struct config_source {
 	bool strict;
 	bool is_alone;		/* no other file is opened: naming one is an error */
 	const char *host_name;	/* the system's; NULL: ask it */
+	int64_t now_ms;		/* wall clock, for the ends of certificates; 0: ask the system */
 };
 
 struct config *config_load_from(const struct config_source *source, struct buf *messages,
@@ -384,8 +514,27 @@ const struct reply_rule *config_reply_rule(const struct config *c, const struct 
 bool limit_applies(const struct limit *l, struct str domain, const struct name *provider,
 		   const struct name *source, const struct name *route);
 
+/*
+ * Who uses the private keys that snapshots name, those already loaded as well (a worker inherits
+ * its first from the supervisor): set once, before the first handshake. NULL (the commands that
+ * only read a configuration): identities are made, but cannot sign.
+ */
+void config_set_signer(struct key_signer *s);
+
+/*
+ * The first line of the secret of that name (the file of that name in the `secrets` folder), read
+ * anew each time: blocks, so tasks ask in the pool (net_offload). False: error holds a sentence
+ * (never a part of the secret). A file that everybody may read is refused. Wipe what you got.
+ */
+bool config_secret(const struct config *c, struct str name, struct buf *ret, struct buf *error);
+
 /* All files named in the configuration are opened through this one function. fd or -errno. */
 int config_open_file(const char *path);
+/*
+ * fn is told of each file that is opened so, with 0 or -errno: whoever locks a process in must know
+ * them. Set once, before there are threads; NULL: nobody.
+ */
+void config_on_open(void (*fn)(const char *path, int result));
 
 /* docs/reference/configuration.md, from the table of settings. */
 void config_reference(struct buf *out);

@@ -4,6 +4,10 @@
  * limit COUNT connections | COUNT messages per connection | RATE messages|recipients|bytes
  *       (per destination|provider|source|route ... | to domain D ... | to domain table T |
  *        to provider P ... | from source S ... | via ROUTE ...)... [evenly]
+ * limit COUNT connections | RATE messages|recipients|bytes per client|client-network|login
+ *
+ * The second kind is about those who send to us, and is counted elsewhere: it is never mixed with
+ * the first, about where mail goes.
  *
  * Read from left to right; names are resolved at the end, because they may be defined further down.
  */
@@ -109,20 +113,21 @@ static bool read_per(struct reader *r, struct limit_draft *d)
 		{ "provider", LIMIT_PER_PROVIDER },
 		{ "source", LIMIT_PER_SOURCE },
 		{ "route", LIMIT_PER_ROUTE },
+		{ "client", LIMIT_PER_CLIENT },
+		{ "client-network", LIMIT_PER_CLIENT_NETWORK },
+		{ "login", LIMIT_PER_LOGIN },
 	};
-	static const char *const words[] = { "destination", "provider", "source", "route", NULL };
-	static const char *const later[] = { "login", "client", NULL };
+	static const char *const words[] = { "destination", "provider", "source", "route",
+					     "client", "client-network", "login", NULL };
 
 	do {
 		unsigned i = 0;
 
-		if (reader_is_later(r, later))
-			return false;
 		if (reader_is_at(r, "connection"))
 			return fail(r, r->at, "only messages are counted per connection");
-		while (i < 4 && !reader_is_at(r, keys[i].word))
+		while (i < 7 && !reader_is_at(r, keys[i].word))
 			i++;
-		if (i == 4)
+		if (i == 7)
 			return reader_expected(r, words);
 		if (d->limit.per & keys[i].key)
 			return fail(r, r->at, "this stands twice in one limit");
@@ -189,6 +194,32 @@ static bool read_key(struct reader *r, struct limit_draft *d)
 	return read_names(r, "the name of a route", &d->routes, &d->limit.routes_n);
 }
 
+#define OF_CLIENTS (LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK | LIMIT_PER_LOGIN)
+
+/* Of those who send to us: one key, and nothing about where mail goes. */
+static bool is_of_clients_alone(struct reader *r, const struct limit_draft *d)
+{
+	const struct limit *limit = &d->limit;
+	unsigned keys = limit->per & OF_CLIENTS;
+	const struct word *first = r->end - 1;
+
+	if (!keys)
+		return true;
+	if (limit->per != keys || keys & (keys - 1))
+		return fail(r, first, "client, client-network or login is the only key of a limit");
+	if (limit->domains || d->domains.text.n || limit->providers_n || limit->sources_n ||
+	    limit->routes_n)
+		return fail(r, first,
+			    "a limit for those who send to us cannot depend on where mail goes");
+	if (limit->what == LIMIT_MESSAGES_PER_CONNECTION)
+		return fail(r, first, "messages per connection are limited where mail goes; "
+				      "expected a rate of messages");
+	if (limit->what == LIMIT_CONNECTIONS && keys == LIMIT_PER_LOGIN)
+		return fail(r, first, "connections are counted when they begin, before a login; "
+				      "expected: per client or per client-network");
+	return !limit->evenly || fail(r, first, "what others send cannot be spread evenly");
+}
+
 static bool read_limit(struct reader *r, struct limit_draft *d)
 {
 	static const char *const end[] = { "the end of the line", NULL };
@@ -229,7 +260,7 @@ void limit_statement(struct load *l, const struct setting *row, const struct sta
 	(void)row;
 	d->limit.place = st->place;
 	d->limit.text = statement_text(l, st);
-	if (read_limit(&r, d) && is_new(l, &d->limit))
+	if (read_limit(&r, d) && is_of_clients_alone(&r, d) && is_new(l, &d->limit))
 		load_add(l, &l->limits, d, LOAD_LIMITS_MAX, &st->place, "limits");
 }
 
@@ -311,7 +342,8 @@ static bool is_one_of(const struct name *const *names, unsigned n, const struct 
 bool limit_applies(const struct limit *l, struct str domain, const struct name *provider,
 		   const struct name *source, const struct name *route)
 {
-	return (!l->domains || table_has_domain(l->domains, domain)) &&
+	return !(l->per & OF_CLIENTS) &&
+	       (!l->domains || table_has_domain(l->domains, domain)) &&
 	       is_one_of(l->providers, l->providers_n, provider) &&
 	       is_one_of(l->sources, l->sources_n, source) &&
 	       is_one_of(l->routes, l->routes_n, route);

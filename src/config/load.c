@@ -59,19 +59,40 @@ const char *load_path(struct load *l, const struct config_place *at, struct str 
 						     STR_ARG(name)));
 }
 
+static void (*on_open)(const char *path, int result);
+
+void config_on_open(void (*fn)(const char *path, int result))
+{
+	on_open = fn;
+}
+
 /* Only regular files: a FIFO or a device could keep the relay waiting for ever. */
 int config_open_file(const char *path)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int error = fd < 0 ? -errno : 0;
 
+	if (on_open)
+		on_open(path, error);
 	if (fd < 0)
-		return -errno;
+		return error;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 	}
 	return fd;
+}
+
+void load_note_folder(const char *path)
+{
+	struct buf inside = BUF_INIT(8192);
+
+	if (on_open) {
+		buf_printf(&inside, "%s/.", path);
+		on_open(buf_cstr(&inside), 0);
+	}
+	buf_done(&inside);
 }
 
 static int read_whole(struct arena *a, int fd, uint64_t max, struct str *ret, struct stat *ret_stat)
@@ -440,6 +461,9 @@ static void load_init(struct load *l, const struct config_source *options, struc
 	setting_defaults(l, BLOCK_MESSAGE, c);
 	setting_defaults(l, BLOCK_LOG, c);
 	setting_defaults(l, BLOCK_RESOLVER, c);
+	setting_defaults(l, BLOCK_TLS, c);
+	setting_defaults(l, BLOCK_CLIENTS, c);
+	setting_defaults(l, BLOCK_LOGINS, c);
 	l->log_format_place = l->log_target_place = (struct config_place){ 0 };
 	input_push(l, NULL, arena_cstr(&c->arena, c->path), &(struct config_place){ 0 });
 }
@@ -456,6 +480,17 @@ static void load_done(struct load *l)
 		vector_done(&((struct provider_draft *)l->providers.p[i])->rules);
 	if (l->any)
 		vector_done(&l->any->rules);
+	for (unsigned i = 0; i < l->listen_drafts.n; i++)
+		vector_done(&((struct listen_draft *)l->listen_drafts.p[i])->lists);
+	vector_done(&l->listen_drafts);
+	vector_done(&l->identities);
+	vector_done(&l->contexts);
+	vector_done(&l->client_contexts);
+	vector_done(&l->keys);
+	vector_done(&l->users);
+	vector_done(&l->secrets);
+	vector_done(&l->pops);
+	vector_done(&l->dns_lists);
 	vector_done(&l->drafts);
 	vector_done(&l->listens);
 	vector_done(&l->routes);
@@ -508,6 +543,8 @@ struct config *config_load_from(const struct config_source *source, struct buf *
 		check_all(l);
 	c->tables = flatten(&c->arena, &l->tables);
 	c->tables_n = l->tables.n;
+	c->contexts = flatten(&c->arena, &l->contexts);
+	c->contexts_n = l->contexts.n;
 	c->text_hash = arena_printf(&c->arena, "%016llx", (unsigned long long)l->hash);
 	*ret_errors = l->diag.errors;
 	*ret_warnings = l->diag.warnings;

@@ -109,9 +109,12 @@ unsigned reader_names(struct reader *r, const char *what, struct word **ret)
 
 static bool list_word(struct reader *r, struct table *t, unsigned kinds, const char *what)
 {
+	bool has_words = kinds & KIND(ENTRY_WORD);
 	struct entry e;
 
-	if (!entry_parse(r->at->text, &e)) {
+	if (has_words && r->at->text.n && r->at->text.p[0] == '.')
+		has_words = false;	/* every name below: no word, whatever else it is */
+	if (!(has_words ? entry_parse_login : entry_parse)(r->at->text, &e)) {
 		diag_error(&r->l->diag, reader_place(r), "\"%.*s\" %s", DIAG_WORD(r->at->text),
 			   e.error);
 		return false;

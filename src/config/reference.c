@@ -89,8 +89,7 @@ static const char language[] =
 "\n"
 "```text\n"
 "relevo.conf:7:2: error: unknown statement in a route block: \"conections\"; expected one of "
-"host, mx, port, protocol, families, source, retry, warn_after, give_up_after, connect_timeout, "
-"timeout, idle, connections, messages; did you mean \"connections\"?\n"
+"host, mx, port, ...; did you mean \"connections\"?\n"
 "```\n"
 "\n";
 
@@ -106,8 +105,8 @@ static const char rules[] =
 "reject from WHO [sender WHOSE] to WHOM [\"TEXT\"]\n"
 "```\n"
 "\n"
-"**WHO** is the client, by its address alone. What it calls itself in HELO, and what name its\n"
-"address has in the DNS, do not count.\n"
+"**WHO** is the client: by its address, or by what it has shown. What it calls itself in HELO\n"
+"can only make it worse; what name its address has in the DNS does not count.\n"
 "\n"
 "| WHO | fits |\n"
 "| --- | --- |\n"
@@ -115,6 +114,16 @@ static const char rules[] =
 "| `local` | this machine: 127.0.0.0/8, ::1, and what comes in through the control socket |\n"
 "| `NETWORK ...` | clients in one of these networks |\n"
 "| `table NAME` | clients in one of the networks of a table |\n"
+"| `login` | clients that have [logged in](#logging-in-here) |\n"
+"| `login NAME ...`, `login table NAME` | those of these names, without case |\n"
+"| `certificate` | clients whose [certificate](#certificates-of-clients) an authority of "
+"`client_ca` vouches for |\n"
+"| `certificate NAME ...`, `certificate table NAME` | those with these fingerprints, or with these "
+"names in a certificate that is vouched for |\n"
+"| `pop` | clients that have looked at their mail from the same address a while ago: see "
+"[pop](#pop) |\n"
+"| `helo NAME ...`, `helo table NAME` | `reject` only: what a client says in HELO; `.example.org` "
+"is every name below |\n"
 "\n"
 "An IPv4 client that arrives over IPv6 (`::ffff:192.0.2.1`) is an IPv4 client.\n"
 "\n"
@@ -195,7 +204,7 @@ static const char rules[] =
 "its address is worthless for months. So a rule `to any` must be bound to clients that a\n"
 "stranger cannot be:\n"
 "\n"
-"* `local`, or\n"
+"* `local`, `login`, `certificate` or `pop`, or\n"
 "* networks that cover less than a /8 of IPv4 (16,777,216 addresses) and less than a /16 of\n"
 "  IPv6; each rule for itself, and all such rules together, whether the networks stand in\n"
 "  rules, tables or included files. Overlaps count once. Private networks (10.0.0.0/8,\n"
@@ -232,6 +241,9 @@ static const char tables[] =
 "| `.example.org` | every name below it, but not itself |\n"
 "| `[192.0.2.1]` | an address literal as a domain |\n"
 "| `192.0.2.0/24`, `2001:db8::1` | a network, or the address of a client |\n"
+"| `9f86d081...` | the fingerprint of a certificate: SHA-256, 64 hex digits, with colons between "
+"the pairs or without |\n"
+"| `\"john_doe\"` | in quotes: the name of a login that looks like none of the others |\n"
 "\n"
 "```relevo\n"
 "table partners {\n"
@@ -245,8 +257,9 @@ static const char tables[] =
 "accept from table offices sender table partners to any via provider\n"
 "```\n"
 "\n"
-"Where a table is used decides which of its entries count: networks behind `from`, addresses\n"
-"and domains behind `sender` and `to`, domains behind `to domain`. There is no entry for\n"
+"Where a table is used decides which of its entries count: networks behind `from`, names behind\n"
+"`from login`, fingerprints and names behind `from certificate`, addresses and domains behind\n"
+"`sender` and `to`, domains behind `to domain`. There is no entry for\n"
 "\"all domains\"; that is the word `any` in a rule. An entry such as `.com` in a rule for\n"
 "strangers draws a warning.\n"
 "\n";
@@ -301,6 +314,9 @@ static const char delivery[] =
 "limit COUNT connections WHERE ...\n"
 "limit COUNT messages per connection WHERE ...\n"
 "limit RATE messages|recipients|bytes WHERE ... [evenly]\n"
+"\n"
+"limit COUNT connections WHOSE\n"
+"limit RATE messages|recipients|bytes WHOSE\n"
 "```\n"
 "\n"
 "| what | counts |\n"
@@ -328,11 +344,22 @@ static const char delivery[] =
 "\n"
 "Without `per`, everything that fits shares one count.\n"
 "\n"
+"**WHOSE** is about those who send to us. It stands alone: who is over such a limit is told to\n"
+"come back later.\n"
+"\n"
+"| WHOSE | meaning |\n"
+"| --- | --- |\n"
+"| `per client` | each client's address has a count of its own; of IPv6, its /64 |\n"
+"| `per client-network` | each /24 of IPv4 and each /48 of IPv6 has |\n"
+"| `per login` | each login has; not for connections, which begin before it |\n"
+"\n"
 "```relevo\n"
 "limit 20 connections per destination\n"
 "limit 100/min messages to domain slow.example .slow.example\n"
 "limit 5 connections per source to provider yahoo gmx\n"
 "limit 1000/h recipients per provider source via mx\n"
+"limit 20 connections per client\n"
+"limit 10000/day recipients per login\n"
 "```\n"
 "\n"
 "A rate is exact: with `60/min`, no minute sees more than 60, wherever it begins. They may go all\n"
@@ -477,6 +504,11 @@ void config_reference(struct buf *out)
 	} blocks[] = {
 		{ BLOCK_TOP, "Statements" },
 		{ BLOCK_LISTEN, "Statements in a listen block" },
+		{ BLOCK_CLIENTS, "Statements in the clients block" },
+		{ BLOCK_TLS, "Statements in the tls block" },
+		{ BLOCK_IDENTITY, "Statements in an identity block" },
+		{ BLOCK_LOGINS, "Statements in the logins block" },
+		{ BLOCK_POP, "Statements in a pop block" },
 		{ BLOCK_ROUTE, "Statements in a route block" },
 		{ BLOCK_HOST, "Statements in a host block" },
 		{ BLOCK_RULE, "Statements in the block of a rule" },
@@ -486,6 +518,7 @@ void config_reference(struct buf *out)
 		{ BLOCK_QUEUE, "Statements in the queue block" },
 		{ BLOCK_MESSAGE, "Statements in the message block" },
 		{ BLOCK_RESOLVER, "Statements in the resolver block" },
+		{ BLOCK_REPORTS, "Statements in the tls_reports block" },
 		{ BLOCK_LOG, "Statements in the log block" },
 	};
 
@@ -494,6 +527,7 @@ void config_reference(struct buf *out)
 	buf_add_str(out, str_of(rules));
 	buf_add_str(out, str_of(tables));
 	buf_add_str(out, str_of(delivery));
+	buf_add_str(out, str_of(reference_doors));
 	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
 		add_block(out, blocks[i].in, blocks[i].title);
 	add_paragraph(out, "## Later versions\n\nSome statements that are known, but not in this "

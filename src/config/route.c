@@ -41,7 +41,7 @@ static bool port_parse(struct str s, uint16_t *ret)
  * "name", "name:port", "10.0.0.5:25", "[2001:db8::5]", "unix:/path"; text is NUL-terminated. Port
  * 0: none written.
  */
-static bool host_parse(struct str text, struct route_host *ret)
+bool route_host_parse(struct str text, struct route_host *ret)
 {
 	ssize_t colon = str_rfind(text, ':');
 	bool has_bracket = text.n && text.p[0] == '[';
@@ -95,7 +95,7 @@ void route_host_statement(struct load *l, const struct setting *row, const struc
 	setting_defaults(l, BLOCK_HOST, host);
 	l->opened = host;
 	load_add(l, &draft->hosts, host, LOAD_HOSTS_MAX, &st->place, "hosts in one route");
-	if (!host_parse(str_of(arena_cstr(&l->c->arena, w->text)), host))
+	if (!route_host_parse(str_of(arena_cstr(&l->c->arena, w->text)), host))
 		diag_error(&l->diag, &w->place,
 			   "\"%.*s\" is not a host; expected one such as smtp.example.net:587, "
 			   "10.0.0.5, [2001:db8::5]:25 or unix:/path",
@@ -192,6 +192,7 @@ void route_statement(struct load *l, const struct setting *row, const struct sta
 	route_is_new(l, w);
 	draft->route.base = name_intern(w->text);
 	draft->route.is_mx = str_eq(w->text, STR("mx"));
+	draft->route.tls = TLS_UNSAID;
 	load_add(l, &l->routes, &draft->route, LOAD_ROUTES_MAX, &st->place, "routes");
 }
 
@@ -306,7 +307,7 @@ const struct route *config_route_parse(struct arena *a, struct str text)
 		return NULL;
 	host = arena_zalloc(a, sizeof(*host));
 	host->weight = 1;
-	if (!host_parse(str_of(arena_cstr(a, str_from(text, smtp.n))), host))
+	if (!route_host_parse(str_of(arena_cstr(a, str_from(text, smtp.n))), host))
 		return NULL;
 	route = arena_zalloc(a, sizeof(*route));
 	route_defaults(route);

@@ -4,7 +4,9 @@
  * accept from WHO [sender WHOSE] to WHOM via ROUTE [dangerously-open] [{ ... }]
  * reject from WHO [sender WHOSE] to WHOM ["text"]
  *
- * WHO: any | local | NETWORK ... | table T. WHOSE: (ADDRESS | DOMAIN | .DOMAIN) ... | table T.
+ * WHO: any | local | NETWORK ... | table T | login [NAME ...|table T] | pop | certificate
+ * [FINGERPRINT|NAME ...|table T]; of reject also: helo NAME ...|table T.
+ * WHOSE: (ADDRESS | DOMAIN | .DOMAIN) ... | table T.
  * WHOM: any | domain D ... | address A ... | table T | domain table T.
  * ROUTE: mx, a route's name, smtp://host:port, lmtp://host:port.
  *
@@ -26,40 +28,87 @@ static bool table_word(struct reader *r, struct word *ret)
 
 /* ---- the parts of a rule */
 
+static const char *const whos[] = { "any", "local", "login", "certificate", "pop", "table",
+				    "networks", NULL };
+static const char *const whos_of_reject[] = { "any", "local", "login", "certificate", "pop",
+					      "helo", "table", "networks", NULL };
+
 static bool read_networks(struct reader *r, struct rule_draft *d)
 {
-	static const char *const words[] = { "any", "local", "table", "networks", NULL };
 	struct entry e;
 
 	/* A wrong network gets told what is wrong with it; another word, what could stand here. */
 	if (!reader_has_word(r) ||
 	    (!(entry_parse(r->at->text, &e) && e.kind == ENTRY_NETWORK) &&
 	     str_find(r->at->text, '/') < 0 && str_find(r->at->text, ':') < 0))
-		return reader_expected(r, words);
+		return reader_expected(r, d->rule.accept ? whos : whos_of_reject);
 	d->rule.who = WHO_NETWORKS;
 	d->rule.who_table = reader_list(r, KIND(ENTRY_NETWORK), "a network such as 10.0.0.0/8");
 	return d->rule.who_table != NULL;
 }
 
-static bool read_who(struct reader *r, struct rule_draft *d)
+/* login, certificate, helo: names behind it, or a table; kinds as reader_list has them. */
+static bool read_named(struct reader *r, struct rule_draft *d, unsigned kinds, const char *what)
 {
-	static const char *const later[] = { "login", "certificate", "pop", NULL };
-	static const char *const words[] = { "sender", "to", NULL };
+	r->at++;
+	if (reader_is_at(r, "table"))
+		return table_word(r, &d->who_table);
+	if (!reader_has_word(r) && d->rule.who != WHO_HELO)
+		return true;	/* anybody who has one */
+	d->rule.who_table = reader_list(r, kinds, what);
+	return d->rule.who_table != NULL;
+}
+
+/* True: it was one of these words, and *ret_ok says whether what follows it is right. */
+static bool read_who_word(struct reader *r, struct rule_draft *d, bool *ret_ok)
+{
+	const unsigned names = KIND(ENTRY_ADDRESS) | KIND(ENTRY_DOMAIN);
 	struct rule *rule = &d->rule;
 
-	if (!reader_keyword(r, "from") || reader_is_later(r, later))
-		return false;
+	*ret_ok = true;
 	if (reader_is_at(r, "table")) {
 		rule->who = WHO_TABLE;
-		if (!table_word(r, &d->who_table))
-			return false;
-	} else if (reader_is_at(r, "any") || reader_is_at(r, "local")) {
-		rule->who = reader_is_at(r, "any") ? WHO_ANY : WHO_LOCAL;
+		*ret_ok = table_word(r, &d->who_table);
+	} else if (reader_is_at(r, "any") || reader_is_at(r, "local") || reader_is_at(r, "pop")) {
+		rule->who = reader_is_at(r, "any")     ? WHO_ANY
+			    : reader_is_at(r, "local") ? WHO_LOCAL
+						       : WHO_POP;
 		r->at++;
-	} else if (!read_networks(r, d)) {
+	} else if (reader_is_at(r, "login")) {
+		rule->who = WHO_LOGIN;
+		*ret_ok = read_named(r, d, names | KIND(ENTRY_WORD), "the name of a login");
+	} else if (reader_is_at(r, "certificate")) {
+		rule->who = WHO_CERTIFICATE;
+		*ret_ok = read_named(r, d, names | KIND(ENTRY_FINGERPRINT),
+				     "a fingerprint (64 hex digits) or a name in a certificate");
+	} else if (!rule->accept && reader_is_at(r, "helo")) {
+		rule->who = WHO_HELO;
+		*ret_ok = read_named(r, d,
+				     KIND(ENTRY_DOMAIN) | KIND(ENTRY_BELOW) | KIND(ENTRY_WORD),
+				     "a name such as host.example.org");
+	} else {
 		return false;
 	}
-	return reader_is_at(r, "sender") || reader_is_at(r, "to") || reader_expected(r, words);
+	return true;
+}
+
+static bool read_who(struct reader *r, struct rule_draft *d)
+{
+	static const char *const words[] = { "sender", "to", NULL };
+	bool ok;
+
+	if (!reader_keyword(r, "from"))
+		return false;
+	if (d->rule.accept && reader_is_at(r, "helo")) {
+		diag_error(&r->l->diag, reader_place(r),
+			   "everybody writes what they like in HELO: it can only be a reason to "
+			   "reject");
+		return false;
+	}
+	if (!read_who_word(r, d, &ok))
+		ok = read_networks(r, d);
+	return ok && (reader_is_at(r, "sender") || reader_is_at(r, "to") ||
+		      reader_expected(r, words));
 }
 
 static bool read_sender(struct reader *r, struct rule_draft *d)

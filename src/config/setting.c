@@ -37,6 +37,12 @@ const char *setting_block_name(enum block in)
 		[BLOCK_POOL] = "a pool",
 		[BLOCK_PROVIDER] = "a provider block",
 		[BLOCK_RESOLVER] = "the resolver block",
+		[BLOCK_TLS] = "the tls block",
+		[BLOCK_IDENTITY] = "an identity block",
+		[BLOCK_CLIENTS] = "the clients block",
+		[BLOCK_LOGINS] = "the logins block",
+		[BLOCK_REPORTS] = "the tls_reports block",
+		[BLOCK_POP] = "a pop block",
 		[BLOCK_QUEUE] = "the queue block",
 		[BLOCK_MESSAGE] = "the message block",
 		[BLOCK_LOG] = "the log block",
@@ -92,6 +98,36 @@ static void store_number(struct load *l, const struct setting *row, const struct
 	setting_put(row->value, field, value);
 }
 
+int setting_choice(struct load *l, const char *const *choices, const struct word *w)
+{
+	struct choices words = { .n = 0 };
+
+	for (int i = 0; !choices[i] || *choices[i]; i++) {
+		if (!choices[i])
+			continue;
+		if (word_is(w, choices[i]))
+			return i;
+		choices_add(&words, str_of(choices[i]));
+	}
+	diag_unknown(&l->diag, &w->place, "unexpected", w->text, &words);
+	return -1;
+}
+
+static void store_choice(struct load *l, const struct setting *row, const struct word *w,
+			 void *field)
+{
+	static const char *const on_off[] = { "off", "on", "" };
+	bool is_switch = row->value == VALUE_SWITCH;
+	int i = setting_choice(l, is_switch ? on_off : row->choices, w);
+
+	if (i < 0)
+		return;
+	if (is_switch)
+		*(bool *)field = i;
+	else
+		*(unsigned *)field = (unsigned)i;
+}
+
 void setting_store(struct load *l, const struct setting *row, const struct statement *st,
 		   void *object)
 {
@@ -102,6 +138,10 @@ void setting_store(struct load *l, const struct setting *row, const struct state
 		break;
 	case VALUE_FLAG:
 		*(bool *)field = true;
+		break;
+	case VALUE_SWITCH:
+	case VALUE_CHOICE:
+		store_choice(l, row, &st->words[1], field);
 		break;
 	case VALUE_TEXT:
 		*(struct str *)field = arena_str(&l->c->arena, st->words[1].text);

@@ -14,7 +14,7 @@
 enum block {
 	BLOCK_NONE,
 	BLOCK_TOP,		/* the file itself: struct config */
-	BLOCK_LISTEN,		/* struct config_listen */
+	BLOCK_LISTEN,		/* struct listen_draft, whose first member is the config_listen */
 	BLOCK_ROUTE,		/* struct route_draft, whose first member is the struct route */
 	BLOCK_HOST,		/* struct route_host */
 	BLOCK_TABLE,		/* entries, not statements: struct table */
@@ -23,13 +23,19 @@ enum block {
 	BLOCK_POOL,		/* struct pool_draft */
 	BLOCK_PROVIDER,		/* struct provider_draft */
 	BLOCK_RESOLVER,		/* struct config */
+	BLOCK_TLS,		/* struct config: the statements keep words in struct load */
+	BLOCK_IDENTITY,		/* struct identity_draft */
+	BLOCK_CLIENTS,		/* struct config */
+	BLOCK_LOGINS,		/* struct config */
+	BLOCK_REPORTS,		/* struct config */
+	BLOCK_POP,		/* struct pop_draft */
 	BLOCK_QUEUE,		/* struct config */
 	BLOCK_MESSAGE,		/* struct config */
 	BLOCK_LOG,		/* struct config */
 	BLOCK_SKIP,		/* inside a statement with a fault: read over */
 };
 
-#define SETTINGS_MAX 128		/* rows */
+#define SETTINGS_MAX 192		/* rows */
 
 struct load;
 struct setting;
@@ -50,6 +56,8 @@ struct setting {
 	enum value value;
 	size_t offset;		/* of the field in the block's struct */
 	uint64_t min, max;
+	/* of CHOICE: words, each for the value that is its index; NULL: none; "" at the end */
+	const char *const *choices;
 	const char *zero;	/* the word that stands for 0, where 0 has a meaning of its own */
 	const char *fallback;	/* the default, as it would be written */
 	/* where the default is no value: what holds then, for the reference */
@@ -74,6 +82,8 @@ void setting_store(struct load *l, const struct setting *row, const struct state
 		   void *object);
 /* Puts a number into the field; kind: COUNT, PORT, SIZE, DURATION or RATE. */
 void setting_put(enum value kind, void *field, uint64_t value);
+/* The value of a word by a row's choices; -1: a fault was reported. */
+int setting_choice(struct load *l, const char *const *choices, const struct word *w);
 /* Writes every fallback of a block's rows into a fresh struct. */
 void setting_defaults(struct load *l, enum block in, void *object);
 

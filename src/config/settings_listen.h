@@ -96,17 +96,114 @@
 		.in = BLOCK_LISTEN,
 		.arguments = "\"TEXT\"",
 		ONE,
-		.handle = statement_banner,
+		.handle = listen_banner,
 		.fallback = "\"ESMTP Relevo\"",
 		.meaning = "What stands behind the host name in the greeting.",
 		.detail = "Printable ASCII, at most 200 octets.",
 		.example = "listen 127.0.0.1:25 { banner \"ESMTP no mail for strangers\" }\n",
 		.since = "0.1",
 	},
-	LATER(BLOCK_LISTEN, "submission"),
-	LATER(BLOCK_LISTEN, "tls"),
-	LATER(BLOCK_LISTEN, "login"),
-	LATER(BLOCK_LISTEN, "etrn"),
+	{
+		.name = "tls",
+		.in = BLOCK_LISTEN,
+		.arguments = "off|offered|required|implicit",
+		ONE,
+		.value = VALUE_CHOICE,
+		.choices = tls_of_listeners,
+		FIELD(struct config_listen, tls),
+		.fallback_note = "`offered` where there is a certificate, else `off`",
+		.meaning = "Whether clients may or must use TLS.",
+		.detail = "`offered`: STARTTLS for those who want it (RFC 3207). `required`: no "
+			  "mail without it; not for port 25 of a server on the Internet (RFC 3207 "
+			  "4). `implicit`: from the first octet on, as on port 465 (RFC 8314). "
+			  "See [TLS](#tls-and-logins).",
+		.example = "tls { certificate relay.crt; key relay.key }\n"
+			   "listen 127.0.0.1:25 { tls offered }\n"
+			   "listen 127.0.0.1:465 { tls implicit }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "client_certificates",
+		.in = BLOCK_LISTEN,
+		.arguments = "",
+		.value = VALUE_FLAG,
+		FIELD(struct config_listen, asks_certificates),
+		.fallback_note = "clients are not asked",
+		.meaning = "Asks clients for their certificates, for `accept from certificate "
+			   "...`.",
+		.detail = "A client that has none, or one that nobody vouches for, is a client "
+			  "like any other.",
+		.example = "tls { certificate relay.crt; key relay.key; client_ca clients.pem }\n"
+			   "listen 127.0.0.1:25 { client_certificates }\n"
+			   "accept from certificate to any via provider\n",
+		.since = "0.1",
+	},
+	{
+		.name = "submission",
+		.in = BLOCK_LISTEN,
+		.arguments = "",
+		.value = VALUE_FLAG,
+		FIELD(struct config_listen, submission),
+		.fallback_note = "mail from other servers is taken as well",
+		.meaning = "For people and programs that send (RFC 6409): log in first; no mail "
+			   "for strangers.",
+		.detail = "The rules still decide what a login may send. A missing Date or "
+			  "Message-ID is added. It needs `users`.",
+		.example = "tls { certificate relay.crt; key relay.key }\n"
+			   "users file users\n"
+			   "listen 0.0.0.0:587 { submission; tls required }\n"
+			   "listen 0.0.0.0:465 { submission; tls implicit }\n"
+			   "accept from login to any via mx\n",
+		.since = "0.1",
+	},
+	{
+		.name = "login",
+		.in = BLOCK_LISTEN,
+		.arguments = "on|off|mechanisms NAME ...",
+		.words_min = 1,
+		.words_max = 16,
+		.handle = listen_login,
+		.fallback_note = "`on` where there are `users`, and TLS or a loopback address",
+		.meaning = "Whether clients can log in here (AUTH, RFC 4954), and how.",
+		.detail = "Never without TLS, but for clients on this machine at a loopback "
+			  "address. With `on`: PLAIN and LOGIN for passwords; SCRAM-SHA-256 and "
+			  "SCRAM-SHA-256-PLUS with a users file; XOAUTH2 and OAUTHBEARER with "
+			  "`users introspect`. `mechanisms` offers those that are named instead, "
+			  "such as SCRAM-SHA-1 for old programs.",
+		.example = "users file users\n"
+			   "listen 127.0.0.1:25 { login off }\n"
+			   "listen 127.0.0.1:587 { login mechanisms PLAIN SCRAM-SHA-256 "
+			   "SCRAM-SHA-1 }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "proxy",
+		.in = BLOCK_LISTEN,
+		.arguments = "from NETWORK ... | from table NAME",
+		.words_min = 1,
+		.words_max = MANY,
+		.handle = listen_from,
+		.fallback_note = "nobody",
+		.meaning = "Load balancers that say whose connection they pass on (PROXY protocol, "
+			   "versions 1 and 2).",
+		.detail = "Those named must say it, before all else; whoever else tries it is "
+			  "refused. What they say counts as the client's address, everywhere.",
+		.example = "listen 10.0.0.2:25 { proxy from 10.0.0.1 }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "xclient",
+		.in = BLOCK_LISTEN,
+		.arguments = "from NETWORK ... | from table NAME",
+		.words_min = 1,
+		.words_max = MANY,
+		.handle = listen_from,
+		.fallback_note = "nobody",
+		.meaning = "Servers in front that may say whose mail they pass on (XCLIENT, as "
+			   "Postfix has it).",
+		.example = "listen 127.0.0.1:10025 { xclient from 127.0.0.1 }\n",
+		.since = "0.1",
+	},
 
 	/* ---- queue */
 	{

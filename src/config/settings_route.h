@@ -212,9 +212,126 @@
 		.example = "route provider { host smtp.provider.example; messages 1000 }\n",
 		.since = "0.1",
 	},
-	LATER(BLOCK_ROUTE, "tls"),
-	LATER(BLOCK_ROUTE, "login"),
-	LATER(BLOCK_ROUTE, "etrn"),
+	{
+		.name = "tls",
+		.in = BLOCK_ROUTE,
+		.arguments = "off|offered|required|implicit|verified [ca FILE]",
+		.words_min = 1,
+		.words_max = 3,
+		.handle = route_tls,
+		.choices = tls_of_routes,
+		.fallback_note = "`offered`; `required` where the route has a login",
+		.meaning = "How much TLS the hosts must do.",
+		.detail = "`offered`: what the host offers is used, whoever it is; by MX, DANE "
+			  "and MTA-STS policies of the domain come first. `required`: encrypted, "
+			  "whoever it is. `implicit`: from the first octet on, as on port 465. "
+			  "`verified`: the host must show that it is the one named, by the "
+			  "authorities in FILE or the system's; by MX, by DANE or MTA-STS; else "
+			  "the mail waits. See [TLS](#tls-and-logins).",
+		.example = "route provider { host smtp.provider.example:587; tls verified }\n"
+			   "route branch { host mail.branch.example; tls verified ca branch.pem "
+			   "}\n",
+		.since = "0.1",
+	},
+	{
+		.name = "client_identity",
+		.in = BLOCK_ROUTE,
+		.arguments = "CERTIFICATE KEY",
+		.words_min = 2,
+		.words_max = 2,
+		.handle = route_identity,
+		.fallback_note = "none is shown",
+		.meaning = "The certificate and key that the relay shows to these hosts.",
+		.detail = "Files in PEM, as in the `tls` block.",
+		.example = "route branch {\n"
+			   "\thost mail.branch.example\n"
+			   "\ttls required\n"
+			   "\tclient_identity relay.crt relay.key\n"
+			   "}\n",
+		.since = "0.1",
+	},
+	{
+		.name = "login",
+		.in = BLOCK_ROUTE,
+		.arguments = "NAME secret SECRET [mechanism MECHANISM]",
+		.words_min = 3,
+		.words_max = 5,
+		.handle = login_route,
+		.fallback_note = "no login",
+		.meaning = "Logs in at the hosts before it sends (AUTH, RFC 4954).",
+		.detail = "SECRET is a file in the [secrets](#secrets) folder. It goes over TLS "
+			  "only, except to this machine. The best mechanism that both know is "
+			  "used, unless one is named: SCRAM-SHA-256, PLAIN, LOGIN, SCRAM-SHA-1 "
+			  "and so on; with XOAUTH2 or OAUTHBEARER the secret is a token.",
+		.example = "secrets secrets\n"
+			   "route provider {\n"
+			   "\thost smtp.provider.example:587\n"
+			   "\tlogin office@provider.example secret provider\n"
+			   "}\n",
+		.since = "0.1",
+	},
+	{
+		.name = "etrn",
+		.in = BLOCK_ROUTE,
+		.arguments = "from NETWORK ... | from table NAME",
+		.words_min = 1,
+		.words_max = MANY,
+		.handle = route_etrn,
+		.fallback_note = "nobody",
+		.meaning = "Who may ask for the mail of this route to be sent now (ETRN, RFC "
+			   "1985).",
+		.detail = "It goes where the route says, not to whoever asks.",
+		.example = "route branch { host 10.0.0.5; etrn from 10.0.0.0/24 }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "quota",
+		.in = BLOCK_ROUTE,
+		.arguments = "[SIZE] [COUNT messages]",
+		.words_min = 1,
+		.words_max = 3,
+		.handle = route_quota,
+		.fallback_note = "the spool is the bound",
+		.meaning = "How much may wait for one domain; above it, new mail for it gets `452 "
+			   "4.2.2`.",
+		.example = "route branch { host 10.0.0.5; quota 2G 50000 messages }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "recipients",
+		.in = BLOCK_ROUTE,
+		.arguments = "table NAME | callout",
+		.words_min = 1,
+		.words_max = 2,
+		.handle = route_recipients,
+		.fallback_note = "everybody",
+		.meaning = "Whom the hosts have: mail for others is refused at once, instead of "
+			   "bouncing later.",
+		.detail = "A table of addresses and domains; or `callout`: the hosts are asked, "
+			  "and what they said is remembered for when they are down.",
+		.example = "table people file people.txt\n"
+			   "route branch { host 10.0.0.5; recipients table people }\n"
+			   "route other { host 10.0.0.6; recipients callout }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "slow_start",
+		.in = BLOCK_ROUTE,
+		.arguments = "on|off|TIME",
+		ONE,
+		.handle = route_slow_start,
+		.value = VALUE_DURATION,
+		FIELD(struct route, slow_start_ns),
+		.min = 1 * SECOND,
+		.max = 1 * HOUR,
+		.zero = "off",
+		.fallback = "1m",
+		.meaning = "How gently mail flows again to hosts that were down.",
+		.detail = "Within that time (`on` is 1m) the connections grow from one to all that "
+			  "are allowed.",
+		.example = "route branch { host 10.0.0.5; slow_start 5m }\n",
+		.since = "0.1",
+	},
 	LATER(BLOCK_ROUTE, "limit"),
 	LATER(BLOCK_ROUTE, "resolver"),
 
@@ -304,6 +421,22 @@
 		.detail = "So several senders share a route, each with addresses of its own.",
 		.example = "source shop address 192.0.2.20 helo shop.example.net\n"
 			   "accept from 10.1.0.0/16 to any via mx { source shop }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "login",
+		.in = BLOCK_RULE,
+		.arguments = "NAME secret SECRET [mechanism MECHANISM]",
+		.words_min = 3,
+		.words_max = 5,
+		.handle = login_route,
+		.fallback_note = "that of the route",
+		.meaning = "As whom mail of this rule logs in at the route's hosts.",
+		.detail = "So each sender can use an account of its own at the provider.",
+		.example = "secrets secrets\n"
+			   "accept from local sender shop.example to any via provider {\n"
+			   "\tlogin shop@provider.example secret shop\n"
+			   "}\n",
 		.since = "0.1",
 	},
 	{

@@ -97,7 +97,7 @@
 		.repeats = true,
 		.arguments = "ADDRESS[:PORT]",
 		ONE,
-		.handle = statement_listen,
+		.handle = listen_statement,
 		.meaning = "An address on which the relay takes mail.",
 		.detail = "An IPv4 address, or an IPv6 address in brackets; `0.0.0.0` and `[::]` "
 			  "are all addresses of their family, and each family is listened on "
@@ -249,7 +249,8 @@
 		.words_max = MANY,
 		.handle = limit_statement,
 		.fallback_note = "no limits but those of the routes and providers",
-		.meaning = "How much may go somewhere at once, or in a time.",
+		.meaning = "How much may go somewhere, or come from somebody, at once or in a "
+			   "time.",
 		.detail = "See [Limits](#limits). All limits that fit hold together: the "
 			   "strictest decides. Mail that waits for a limit has not been tried.",
 		.example = "limit 20 connections per destination\n"
@@ -257,7 +258,9 @@
 			   "limit 100/min messages to domain slow.example\n"
 			   "limit 2000/h recipients per provider per source\n"
 			   "limit 10M/min bytes to provider comcast via mx\n"
-			   "limit 6/min messages to domain careful.example evenly\n",
+			   "limit 6/min messages to domain careful.example evenly\n"
+			   "limit 20 connections per client\n"
+			   "limit 60/min messages per login\n",
 		.since = "0.1",
 	},
 	{
@@ -392,10 +395,151 @@
 			   "log transcript for 192.0.2.7 slow.example\n",
 		.since = "0.1",
 	},
-	LATER(BLOCK_TOP, "tls"),
-	LATER(BLOCK_TOP, "secrets"),
-	LATER(BLOCK_TOP, "login"),
-	LATER(BLOCK_TOP, "users"),
-	LATER(BLOCK_TOP, "submission"),
-	LATER(BLOCK_TOP, "etrn"),
+	{
+		.name = "tls",
+		.in = BLOCK_TOP,
+		.opens = BLOCK_TLS,
+		.needs_block = true,
+		.arguments = "{ ... }",
+		.handle = identity_tls,
+		.fallback_note = "no certificate: no TLS for clients; servers are offered it",
+		.meaning = "The relay's certificates, and whom it trusts.",
+		.detail = "See [TLS](#tls-and-logins).",
+		.example = "tls {\n"
+			   "\tcertificate /etc/relevo/relay.crt\n"
+			   "\tkey /etc/relevo/relay.key\n"
+			   "}\n",
+		.since = "0.1",
+	},
+	{
+		.name = "users",
+		.in = BLOCK_TOP,
+		.repeats = true,
+		.arguments = "file FILE | dovecot unix:PATH|ADDRESS:PORT | introspect URL [client "
+			     "NAME secret SECRET] [scope WORD] [claim WORD]",
+		.words_min = 2,
+		.words_max = 10,
+		.handle = login_users,
+		.fallback_note = "nobody can log in",
+		.meaning = "Who may log in.",
+		.detail = "A file made with `relevo user add NAME`; the socket where Dovecot "
+			  "offers its logins to other servers; or, for tokens, the URL of a "
+			  "server that says whose they are (RFC 7662). Several are asked in their "
+			  "order.",
+		.example = "users file users\n"
+			   "users dovecot unix:/run/dovecot/auth-client\n",
+		.since = "0.1",
+	},
+	{
+		.name = "secrets",
+		.in = BLOCK_TOP,
+		.arguments = "FOLDER",
+		ONE,
+		.handle = login_secrets,
+		.fallback_note = "none",
+		.meaning = "The folder of the secrets that this relay uses elsewhere.",
+		.detail = "A secret named `provider` is the first line of the file `provider` in "
+			  "it, of mode 0600, or 0640 with the relay's group; one that everybody "
+			  "may read is not used. Secrets are read when they are needed, and never "
+			  "logged.",
+		.example = "secrets /etc/relevo/secrets\n",
+		.since = "0.1",
+	},
+	{
+		.name = "logins",
+		.in = BLOCK_TOP,
+		.opens = BLOCK_LOGINS,
+		.needs_block = true,
+		.arguments = "{ ... }",
+		.handle = statement_block,
+		.meaning = "What becomes of those who guess passwords.",
+		.example = "logins {\n"
+			   "\tfailures_max 10\n"
+			   "\tban 1h\n"
+			   "}\n",
+		.since = "0.1",
+	},
+	{
+		.name = "pop",
+		.in = BLOCK_TOP,
+		.opens = BLOCK_POP,
+		.repeats = true,
+		.arguments = "ADDRESS[:PORT]",
+		ONE,
+		.handle = pop_statement,
+		.fallback_note = "none",
+		.meaning = "A POP3 listener: who logs in there may send from the same address for "
+			   "a while (`accept from pop ...`).",
+		.detail = "For programs that cannot log in to send. The port is 110 where none is "
+			  "written. It checks the relay's own `users` and shows them an empty "
+			  "mailbox, or passes sessions through to a real server.",
+		.example = "pop 127.0.0.1:110 {\n"
+			   "\tupstream pop.example.net\n"
+			   "\tallow_for 20m\n"
+			   "}\n"
+			   "accept from pop to any via mx\n",
+		.since = "0.1",
+	},
+	{
+		.name = "clients",
+		.in = BLOCK_TOP,
+		.opens = BLOCK_CLIENTS,
+		.needs_block = true,
+		.arguments = "{ ... }",
+		.handle = statement_block,
+		.meaning = "What is asked of strangers: lists, names, greylisting, patience.",
+		.detail = "Strangers are clients that are not local, have not logged in, have "
+			  "shown no certificate that somebody vouches for, and have not looked at "
+			  "their mail. The same statements in a listen block take the place of "
+			  "these there.",
+		.example = "clients {\n"
+			   "\tdns_list zen.example.org weight 2\n"
+			   "\tdns_list_reject 2\n"
+			   "\tgreylist on\n"
+			   "}\n"
+			   "listen 127.0.0.1:25 { greylist off }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "dane",
+		.in = BLOCK_TOP,
+		.arguments = "on|off",
+		ONE,
+		.value = VALUE_SWITCH,
+		FIELD(struct config, dane),
+		.fallback = "on",
+		.meaning = "By MX, obeys what domains say of their servers' keys in a signed DNS "
+			   "(RFC 7672).",
+		.detail = "It takes effect where the [resolver](#resolver) checks signatures.",
+		.example = "dane on\n",
+		.since = "0.1",
+	},
+	{
+		.name = "mta_sts",
+		.in = BLOCK_TOP,
+		.arguments = "on|off",
+		ONE,
+		.value = VALUE_SWITCH,
+		FIELD(struct config, mta_sts),
+		.fallback = "on",
+		.meaning = "By MX, obeys the policies that domains publish on the Web (RFC 8461).",
+		.example = "mta_sts off\n",
+		.since = "0.1",
+	},
+	{
+		.name = "tls_reports",
+		.in = BLOCK_TOP,
+		.opens = BLOCK_REPORTS,
+		.needs_block = true,
+		.arguments = "{ ... }",
+		.handle = reports_statement,
+		.fallback_note = "no reports",
+		.meaning = "Tells domains once a day how TLS with their servers went (RFC 8460), "
+			   "if they want to know.",
+		.example = "tls_reports {\n"
+			   "\tfrom tls-reports@example.net\n"
+			   "\torganization \"Example Networks\"\n"
+			   "}\n",
+		.since = "0.1",
+	},
 	LATER(BLOCK_TOP, "chain"),

@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "config/load.h"
+#include "net/tls.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -29,6 +30,8 @@ void config_unref(struct config *c)
 		return;
 	for (unsigned i = 0; i < c->tables_n; i++)
 		table_done(c->tables[i]);
+	for (unsigned i = 0; i < c->contexts_n; i++)
+		tls_context_unref(c->contexts[i]);
 	provider_index_done(c->provider_index);
 	arena_done(&c->arena);
 	mem_free(c);

@@ -7,10 +7,7 @@
  */
 #include "config/load.h"
 
-/* octets; the greeting's line has 512 (RFC 5321 4.5.3.1.5) with the host name's 255 */
-#define BANNER_MAX 200
 #define USER_MAX 32	/* octets, as useradd allows */
-#define PORT_SMTP 25
 
 struct str statement_text(struct load *l, const struct statement *st)
 {
@@ -86,68 +83,9 @@ void statement_user(struct load *l, const struct setting *row, const struct stat
 			   DIAG_WORD(w->text));
 }
 
-/* ---- listen */
-
-static bool is_every_address(const struct ip *ip)
-{
-	for (unsigned i = 0; i < sizeof(ip->bytes); i++)
-		if (ip->bytes[i])
-			return false;
-	return true;
-}
-
-/* Two that cannot both be bound: the same, or one is all addresses of its family at that port. */
-static bool listens_clash(const struct endpoint *a, const struct endpoint *b)
-{
-	if (a->port != b->port || a->ip.family != b->ip.family)
-		return false;
-	return ip_eq(&a->ip, &b->ip) || is_every_address(&a->ip) || is_every_address(&b->ip);
-}
-
-void statement_listen(struct load *l, const struct setting *row, const struct statement *st)
-{
-	const struct word *w = &st->words[1];
-	struct config_listen *listen = arena_zalloc(&l->c->arena, sizeof(*listen));
-
-	(void)row;
-	setting_defaults(l, BLOCK_LISTEN, l->opened = listen);
-	l->opened = listen;
-	listen->place = st->place;
-	if (str_starts(w->text, STR("unix:")) ||
-	    !endpoint_parse(w->text, PORT_SMTP, &listen->endpoint)) {
-		diag_error(&l->diag, &w->place, "\"%.*s\" is not an address to listen on; "
-			   "expected one such as 0.0.0.0:25 or [::1]:25", DIAG_WORD(w->text));
-		return;
-	}
-	for (unsigned i = 0; i < l->listens.n; i++) {
-		const struct config_listen *other = l->listens.p[i];
-
-		if (listens_clash(&other->endpoint, &listen->endpoint)) {
-			diag_error(&l->diag, &w->place, "%.*s is already listened on in %s:%u",
-				   DIAG_WORD(w->text), other->place.file, other->place.line);
-			return;
-		}
-	}
-	load_add(l, &l->listens, listen, LOAD_LISTENS_MAX, &st->place, "listen statements");
-}
-
-/* The struct that a statement inside a block writes to: the innermost open block's. */
-static void *object(struct load *l)
+void *statement_object(struct load *l)
 {
 	return l->opened ? l->opened : l->frames[l->depth].object;
-}
-
-void statement_banner(struct load *l, const struct setting *row, const struct statement *st)
-{
-	const struct word *w = &st->words[1];
-	struct config_listen *listen = object(l);
-
-	(void)row;
-	if (w->text.n > BANNER_MAX || !str_is_ascii(w->text) || str_has_control(w->text))
-		diag_error(&l->diag, &w->place, "the banner is printable ASCII, at most %u octets",
-			   BANNER_MAX);
-	else
-		listen->banner = arena_str(&l->c->arena, w->text);
 }
 
 /* ---- queue, and routes */

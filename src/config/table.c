@@ -1,8 +1,8 @@
 /*
  * table - sets of addresses, domains and networks; see table.h.
  *
- * Four hash maps, one for each kind of entry, with members in the snapshot's arena. An address is
- * looked up at most once in each of them, a domain once and once more for each of its dots.
+ * A hash map for each kind of entry, with members in the snapshot's arena. An address is
+ * looked up at most once in each map, a domain once and once more for each of its dots.
  * Networks are one map keyed by prefix length and prefix; a bit set remembers which lengths occur,
  * so a lookup costs one probe for each length in use. A trie would save a few probes and cost a
  * hundred lines.
@@ -12,8 +12,11 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "smtp/address.h"
+#include "smtp/sasl.h"
 
-struct named {			/* address, domain or below */
+#define FINGERPRINT_DIGITS 64	/* of SHA-256 */
+
+struct named {			/* all kinds but networks */
 	struct map_node node;
 	struct str local;	/* plain: unquoted; empty: no address */
 	struct str domain;
@@ -89,13 +92,51 @@ static bool entry_domain(struct str text, enum entry_kind kind, struct entry *re
 	return true;
 }
 
+/* Digits alone, or in pairs with colons between all of them; 0: neither. */
+static size_t fingerprint_plain(struct str text, char dst[FINGERPRINT_DIGITS])
+{
+	bool has_colons = text.n == FINGERPRINT_DIGITS / 2 * 3 - 1;
+	size_t n = 0;
+
+	if (!has_colons && text.n != FINGERPRINT_DIGITS)
+		return 0;
+	for (size_t i = 0; i < text.n; i++) {
+		char c = ascii_lower(text.p[i]);
+
+		if (has_colons && i % 3 == 2) {
+			if (c != ':')
+				return 0;
+			continue;
+		}
+		if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
+			return 0;
+		dst[n++] = c;
+	}
+	return n;
+}
+
+bool entry_parse_login(struct str text, struct entry *ret)
+{
+	if (entry_parse(text, ret) && (ret->kind == ENTRY_ADDRESS || ret->kind == ENTRY_DOMAIN))
+		return true;
+	if (!sasl_text_is_valid(text, SASL_NAME_MAX))
+		return bad(ret, text.n ? "is not the name of a login" : "is empty");
+	*ret = (struct entry){ .kind = ENTRY_WORD, .domain = text };
+	return true;
+}
+
 bool entry_parse(struct str text, struct entry *ret)
 {
+	char digits[FINGERPRINT_DIGITS];
 	struct ip ip;
 
 	*ret = (struct entry){ 0 };
 	if (!text.n)
 		return bad(ret, "is empty");
+	if (fingerprint_plain(text, digits)) {
+		*ret = (struct entry){ .kind = ENTRY_FINGERPRINT, .domain = text };
+		return true;
+	}
 	if (str_find(text, '@') >= 0)
 		return entry_address(text, ret);
 	if (text.p[0] == '[') {
@@ -226,12 +267,19 @@ static void insert_network(struct table *t, const struct network *network)
 		t->lengths6[network->prefix / 64] |= (uint64_t)1 << network->prefix % 64;
 }
 
+_Static_assert(LITERAL_MAX >= FINGERPRINT_DIGITS, "one buffer for both");
+
 void table_insert(struct table *t, const struct entry *e)
 {
 	char local_buf[ADDRESS_MAX], domain_buf[LITERAL_MAX];
 	struct str local = local_plain(e->local, local_buf);
-	struct str domain = domain_plain(e->domain, domain_buf);
+	struct str domain = e->domain;
 	struct named *name;
+
+	if (e->kind == ENTRY_FINGERPRINT)
+		domain = str_make(domain_buf, fingerprint_plain(e->domain, domain_buf));
+	else if (e->kind != ENTRY_WORD)
+		domain = domain_plain(e->domain, domain_buf);
 
 	if (e->kind == ENTRY_NETWORK) {
 		insert_network(t, &e->network);
@@ -275,6 +323,49 @@ bool table_has_address(const struct table *t, struct str local, struct str domai
 		 domain_plain(domain, domain_buf)))
 		return true;
 	return table_has_domain(t, domain);
+}
+
+bool table_has_fingerprint(const struct table *t, struct str hex)
+{
+	return hex.n && find(&t->names[ENTRY_FINGERPRINT], STR_NONE, hex);
+}
+
+bool table_has_login(const struct table *t, struct str name)
+{
+	ssize_t at = str_rfind(name, '@');
+	char local_buf[ADDRESS_MAX], domain_buf[LITERAL_MAX];
+
+	if (find(&t->names[ENTRY_WORD], STR_NONE, name))
+		return true;
+	if (at < 0)
+		return find(&t->names[ENTRY_DOMAIN], STR_NONE, name);
+	return at && find(&t->names[ENTRY_ADDRESS],
+			  local_plain(str_sub(name, 0, (size_t)at), local_buf),
+			  domain_plain(str_from(name, (size_t)at + 1), domain_buf));
+}
+
+bool table_has_helo(const struct table *t, struct str name)
+{
+	return table_has_domain(t, name) || find(&t->names[ENTRY_WORD], STR_NONE, name);
+}
+
+bool table_any_name(const struct table *t, bool (*fn)(void *arg, struct str name), void *arg)
+{
+	char text[ADDRESS_MAX + 1];
+
+	for (struct map_node *n = NULL; (n = map_walk(&t->names[ENTRY_DOMAIN], n)); )
+		if (fn(arg, CONTAINER_OF(n, struct named, node)->domain))
+			return true;
+	for (struct map_node *n = NULL; (n = map_walk(&t->names[ENTRY_ADDRESS], n)); ) {
+		const struct named *name = CONTAINER_OF(n, struct named, node);
+		int length = snprintf(text, sizeof(text), "%.*s@%.*s", STR_ARG(name->local),
+				      STR_ARG(name->domain));
+
+		if (length > 0 && (size_t)length < sizeof(text) &&
+		    fn(arg, str_make(text, (size_t)length)))
+			return true;
+	}
+	return false;
 }
 
 static struct network cut_to(const struct ip *ip, unsigned prefix)

@@ -10,7 +10,8 @@ static void entry(struct load *l, struct table *t, const struct word *w)
 {
 	struct entry e;
 
-	if (!entry_parse(w->text, &e)) {
+	/* in quotes it may be a name that looks like nothing else */
+	if (!entry_parse(w->text, &e) && !(w->quoted && entry_parse_login(w->text, &e))) {
 		diag_error(&l->diag, &w->place, "\"%.*s\" %s", DIAG_WORD(w->text), e.error);
 		return;
 	}

@@ -13,7 +13,7 @@
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
-#define SECOND ((uint64_t)1000000000)
+#define SECOND 1000000000ull	/* as net/loop.h has it */
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
@@ -21,6 +21,8 @@
 enum value {
 	VALUE_NONE,		/* no value of its own: a handler reads the words */
 	VALUE_FLAG,		/* bool: the word alone */
+	VALUE_SWITCH,		/* bool: on or off */
+	VALUE_CHOICE,		/* an enum: one of the row's .choices */
 	VALUE_COUNT,		/* uint32_t */
 	VALUE_PORT,		/* uint16_t, of TCP */
 	VALUE_SIZE,		/* uint64_t octets */

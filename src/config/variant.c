@@ -1,18 +1,19 @@
 /*
  * variant - routes as the blocks of rules change them.
  *
- * A block that says how long and how often to try, or from where to send, makes a variant of the
- * rule's route: a route of its own, named "NAME+XXXXXXXX" by a hash of what the block says. The
- * name is what the spool records, so it must come out the same at every start and on every machine:
- * the hash has no key and is taken over the values (nanoseconds, names), not over the words. Rules
- * whose blocks say the same share one.
+ * A block that says how long and how often to try, from where to send, or as whom to log in, makes
+ * a variant of the rule's route: a route of its own, named "NAME+XXXXXXXX" by a hash of what the
+ * block says. The name is what the spool records, so it must come out the same at every start and
+ * on every machine: the hash has no key and is taken over the values (nanoseconds, names), not over
+ * the words. Rules whose blocks say the same share one.
  */
 #include "base/crc.h"
 #include "config/load.h"
+#include "smtp/sasl.h"
 
 static struct str canonical(struct load *l, const struct route_draft *v)
 {
-	struct buf out = BUF_INIT(LEXER_WORDS_MAX * 32);
+	struct buf out = BUF_INIT(LEXER_WORDS_MAX * 32 + 2 * LEXER_WORD_MAX);
 	const struct route *r = &v->route;
 	struct str text;
 
@@ -25,9 +26,38 @@ static struct str canonical(struct load *l, const struct route_draft *v)
 		buf_printf(&out, " warn_after=%llu", (unsigned long long)r->warn_after_ns);
 	if (v->source.text.n)
 		buf_printf(&out, " source=%.*s", STR_ARG(v->source.text));
+	if (r->login_user.n) {	/* what is new comes last, so that the names of others stay */
+		buf_printf(&out, " login=%zu:%.*s:%.*s", r->login_user.n, STR_ARG(r->login_user),
+			   STR_ARG(r->login_secret));
+		if (r->login_mechanism)
+			buf_printf(&out, ":%s", sasl_mechanism_name(r->login_mechanism));
+	}
 	text = arena_str(&l->scratch, buf_str(&out));
 	buf_done(&out);
 	return text;
+}
+
+/* Was TLS left open where the route is defined? Those without a block say nothing about it. */
+static bool is_opportunistic(const struct load *l, const struct route *route)
+{
+	for (unsigned i = 0; i < l->drafts.n; i++) {
+		const struct route_draft *d = l->drafts.p[i];
+
+		if (&d->route == route)
+			return d->is_opportunistic;
+	}
+	return true;
+}
+
+static void apply_login(struct load *l, struct route *r, const struct route *base,
+			const struct route_draft *v)
+{
+	if (!v->route.login_user.n)
+		return;
+	r->login_user = v->route.login_user;
+	r->login_secret = v->route.login_secret;
+	r->login_mechanism = v->route.login_mechanism;
+	route_check_login(l, r, is_opportunistic(l, base), &v->login_place);
 }
 
 static bool apply(struct load *l, struct route *r, const struct route_draft *v)
@@ -75,5 +105,6 @@ const struct route *variant_of(struct load *l, const struct route *route,
 	v->route.place = draft->place;
 	v->canonical = said;
 	vector_add(&l->variants, v);
+	apply_login(l, &v->route, route, &draft->variant);
 	return apply(l, &v->route, &draft->variant) ? &v->route : NULL;
 }

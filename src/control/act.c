@@ -49,7 +49,7 @@ static void dry_json(struct answer *a, const struct act *act, const struct messa
 	json_begin(a);
 	json_str(a, "id", str_of(id_format(id, &m->id)));
 	json_str(a, "would", str_of(act->verb));
-	json_array(a, "recipients");
+	json_list(a, "recipients");
 	for (uint32_t i = 0; i < n && !a->dead; i++) {
 		if (i)
 			json_next(a);

@@ -114,7 +114,7 @@ void json_int(struct answer *a, const char *key, int64_t value)
 	buf_printf(&a->line, "%lld", (long long)value);
 }
 
-void json_real(struct answer *a, const char *key, double value)
+void json_decimal(struct answer *a, const char *key, double value)
 {
 	json_key(a, key);
 	buf_printf(&a->line, "%.2f", value);
@@ -136,7 +136,7 @@ void json_end(struct answer *a)
 	a->fields = 1;	/* of the object around it, where there is one */
 }
 
-void json_array(struct answer *a, const char *key)
+void json_list(struct answer *a, const char *key)
 {
 	json_key(a, key);
 	buf_add_byte(&a->line, '[');

@@ -53,11 +53,11 @@ void json_begin(struct answer *a);
 void json_key(struct answer *a, const char *key);	/* then the value by hand */
 void json_str(struct answer *a, const char *key, struct str value);
 void json_int(struct answer *a, const char *key, int64_t value);
-void json_real(struct answer *a, const char *key, double value);
+void json_decimal(struct answer *a, const char *key, double value);
 void json_time(struct answer *a, const char *key, int64_t ms);	/* 0 is left out */
 void json_end(struct answer *a);
 /* An array of strings or objects within: key, then between two elements json_next, then "]". */
-void json_array(struct answer *a, const char *key);
+void json_list(struct answer *a, const char *key);
 void json_next(struct answer *a) SUSPENDS;
 void json_element(struct answer *a, struct str value);	/* a string in an array */
 void object_line(struct answer *a) SUSPENDS;

@@ -189,14 +189,14 @@ static void destination_json(struct explaining *e, const struct destination_stat
 	json_int(a, "held", d->held);
 	json_int(a, "in_flight", d->in_flight);
 	json_int(a, "slots", d->slots);
-	json_real(a, "per_second", d->per_second);
+	json_decimal(a, "per_second", d->per_second);
 	json_int(a, "failures", d->failures);
 	json_time(a, "rests_until", d->rests_until_ms);
 	json_str(a, "said", str_of(d->said));
 	json_str(a, "last", str_of(d->last));
 	json_time(a, "oldest", e->oldest_ms);
 	json_time(a, "next", e->next_ms > 1 ? e->next_ms : 0);
-	json_array(a, "ways");
+	json_list(a, "ways");
 }
 
 static void on_gate(void *arg, const struct gate_state *g)
@@ -235,7 +235,7 @@ static void way_begin(struct explaining *e, const struct name *source)
 			buf_add_byte(&a->line, ',');
 		json_begin(a);
 		json_str(a, "source", name_str(source));
-		json_array(a, "gates");
+		json_list(a, "gates");
 		return;
 	}
 	buf_add_lit(&a->line, "  from ");
@@ -341,7 +341,7 @@ static void hosts_json(struct explaining *e, const struct place *p, struct str r
 	json_str(a, "destination", e->name);
 	json_str(a, "route", name_str(p->route));
 	json_str(a, "source", name_str(p->source));
-	json_array(a, "hosts");
+	json_list(a, "hosts");
 	for (struct str line; next_line(&rest, &line);) {
 		if (n++)
 			buf_add_byte(&a->line, ',');

@@ -172,6 +172,8 @@ static void begin_task(void *arg)
 {
 	struct begin *b = arg;
 
+	/* an operator comes in during a flood, too */
+	b->control->listener.may_use_reserve = true;
 	b->result = listener_start(&b->control->listener, b->control->fd, on_accepted);
 }
 

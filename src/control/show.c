@@ -272,7 +272,7 @@ static void show_one(struct answer *a, const struct selection *q, struct message
 		return;
 	}
 	envelope_json(a, m);
-	json_array(a, "recipients");
+	json_list(a, "recipients");
 	show_recipients(a, q, m);
 	buf_add_lit(&a->line, "]}");
 	object_line(a);

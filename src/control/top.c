@@ -162,9 +162,9 @@ static void totals(struct top *t) SUSPENDS
 		json_int(a, "sessions_in", receive_sessions(a->links->receive));
 		json_int(a, "destinations", (int64_t)t->destinations);
 		json_int(a, "waiting", (int64_t)t->waiting);
-		json_real(a, "delivered_per_second", t->per_second);
+		json_decimal(a, "delivered_per_second", t->per_second);
 		if (t->in_per_second >= 0)
-			json_real(a, "in_per_second", t->in_per_second);
+			json_decimal(a, "in_per_second", t->in_per_second);
 		json_int(a, "suspensions", t->suspensions);
 		json_end(a);
 		object_line(a);
@@ -239,7 +239,7 @@ static void row_json(struct answer *a, const struct destination_state *d) SUSPEN
 	json_int(a, "held", d->held);
 	json_int(a, "in_flight", d->in_flight);
 	json_int(a, "slots", d->slots);
-	json_real(a, "per_second", d->per_second);
+	json_decimal(a, "per_second", d->per_second);
 	json_int(a, "failures", d->failures);
 	json_time(a, "rests_until", d->rests_until_ms);
 	json_str(a, "said", str_of(d->said));

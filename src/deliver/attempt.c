@@ -204,7 +204,7 @@ static enum transaction_end transact(struct delivery *v, struct job *j, unsigned
 	if (end != TRANSACTION_STALE)
 		note_begun(v);
 	v->has_problem = end == TRANSACTION_NEXT;
-	if (v->has_problem)
+	if (v->has_problem && problem_replaces(&v->problem, &t.problem))
 		v->problem = t.problem;
 	return end;
 }
@@ -295,6 +295,7 @@ static void begin(struct delivery *v, struct job *j)
 	v->is_verdict = v->limited = v->fresh = v->cancelled = false;
 	v->passed = s->way ? s->passed_recipients : UINT_MAX;
 	make_room(v, j);
+	vouch_begin(v, j->message);
 	v->slot.learnt = DESTINATION_UNKNOWN;
 	v->slot.reaction = REACT_NONE;
 	v->slot.reaction_ns = 0;
@@ -323,6 +324,7 @@ static void end(struct delivery *v, struct job *j)
 		v->client = v->former;
 	v->former = NULL;
 	candidates_done(&v->candidates);
+	vouch_done(&v->vouch);
 	arena_done(&v->words);
 	if (v->flight.size > FLIGHT_KEPT)
 		buf_done(&v->flight);

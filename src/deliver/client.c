@@ -97,17 +97,26 @@ bool client_may_go_on(const struct client *c)
 
 /* ---- the beginning */
 
+enum failure client_command(struct client *c, struct str line, unsigned class)
+{
+	enum failure f = client_write(c, line);
+
+	if (!f)
+		f = client_write(c, STR("\r\n"));
+	if (!f)
+		f = client_flush(c);
+	return f ? f : client_expect(c, class, c->timeout_ns);
+}
+
 static enum failure ask(struct client *c, const char *verb, struct str argument) SUSPENDS
 {
 	struct buf line = BUF_INIT(COMMAND_LINE_MAX);
 	enum failure f;
 
-	buf_printf(&line, "%s %.*s\r\n", verb, STR_ARG(argument));
-	f = client_write(c, buf_str(&line));
+	buf_printf(&line, "%s %.*s", verb, STR_ARG(argument));
+	f = client_command(c, buf_str(&line), 2);
 	buf_done(&line);
-	if (!f)
-		f = client_flush(c);
-	return f ? f : client_expect(c, 2, c->timeout_ns);
+	return f;
 }
 
 static struct str our_name(const struct client_target *t)
@@ -149,7 +158,7 @@ static bool is_ourselves(const struct client *c, const struct client_target *t)
 	       own_has_name(t->config, str_of(c->offers.name));
 }
 
-static enum failure begin(struct client *c, const struct client_target *t,
+static enum failure greet(struct client *c, const struct client_target *t,
 			  enum stage *ret_stage) SUSPENDS
 {
 	enum failure f;
@@ -162,6 +171,42 @@ static enum failure begin(struct client *c, const struct client_target *t,
 	f = hello(c, our_name(t));
 	if (!f && is_ourselves(c, t))
 		f = FAIL_LOOP;
+	return f;
+}
+
+/* From plain text to TLS, if it is wanted and can be had; then all is said anew. */
+static enum failure secure(struct client *c, const struct client_target *t,
+			   enum stage *ret_stage) SUSPENDS
+{
+	enum failure f;
+
+	*ret_stage = STAGE_TLS;
+	if (!c->offers.starttls)
+		return t->trust->level > TRUST_TRY ? FAIL_NO_TLS : FAIL_NONE;
+	f = client_starttls(c, t->trust);
+	if (!f && c->trust.is_encrypted) {
+		*ret_stage = STAGE_HELLO;
+		f = hello(c, our_name(t));
+	}
+	return f;
+}
+
+static enum failure begin(struct client *c, const struct client_target *t,
+			  enum stage *ret_stage) SUSPENDS
+{
+	enum failure f = FAIL_NONE;
+
+	*ret_stage = STAGE_TLS;
+	if (t->trust->is_implicit)
+		f = client_handshake(c, t->trust);
+	if (!f)
+		f = greet(c, t, ret_stage);
+	if (!f && t->trust->level > TRUST_OFF && !t->trust->is_implicit)
+		f = secure(c, t, ret_stage);
+	if (!f && t->route->login_user.n) {
+		*ret_stage = STAGE_LOGIN;
+		f = client_login(c, t);
+	}
 	return f;
 }
 
@@ -189,6 +234,13 @@ static struct client *client_new(const struct client_target *t)
 	c->source = t->source ? t->source->name : NULL;
 	c->timeout_ns = t->route->timeout_ns;
 	c->messages_max = UINT32_MAX;
+	c->trust = (struct trust){
+		.level = t->trust->level > TRUST_OFF ? TRUST_TRY : TRUST_OFF,
+		.is_implicit = t->trust->is_implicit,
+		.context = t->trust->context ? tls_context_ref(t->trust->context) : NULL,
+		.host = str_make(str_dup(t->trust->host), t->trust->host.n),
+		.login = str_make(str_dup(t->trust->login), t->trust->login.n),
+	};
 	list_init(&c->in_list);
 	reply_reader_init(&c->reader);
 	describe_host(c, t->host);
@@ -248,6 +300,52 @@ static enum failure connect_to(struct client *c, const struct client_target *t,
 	return FAIL_NONE;
 }
 
+/*
+ * What the message demands and the route does not is the message's trouble alone (RFC 8689 4.2.1).
+ */
+static void blame_wish(const struct client *c, const struct client_target *t, enum stage stage,
+		       enum failure f, struct problem *p, struct arena *words)
+{
+	if (t->trust->wish != WISH_REQUIRED || t->route->tls == TLS_VERIFIED || stage != STAGE_TLS)
+		return;
+	if (f == FAIL_NO_TLS || f == FAIL_CERTIFICATE)
+		problem_set(p, words, STAGE_TLS, FAIL_WISH, NULL, str_of(c->host), str_of(c->why));
+	else
+		p->scope = SCOPE_TRY;
+}
+
+/* TLS that does not work is no reason not to talk where plain text would have done. */
+static bool may_do_without(const struct client *c, const struct client_target *t, enum stage stage,
+			   enum failure f)
+{
+	if (t->trust->level != TRUST_TRY || t->trust->is_implicit || stage != STAGE_TLS ||
+	    (f != FAIL_HANDSHAKE && f != FAIL_LOST && f != FAIL_TIMEOUT))
+		return false;
+	log_begin(LOG_TLS_FAILED);
+	log_cstr("session", c->session);
+	log_cstr("host", c->host);
+	log_str("domain", t->domain);
+	log_cstr("error", c->why[0] ? c->why : failure_name(f));
+	log_cstr("then", "plain");
+	log_end();
+	return true;
+}
+
+static struct client *open_plain(const struct client_target *t, struct arena *words,
+				 struct problem *ret) SUSPENDS
+{
+	struct client_target plain = *t;
+	struct trust trust = *t->trust;
+	struct client *c;
+
+	trust.level = TRUST_OFF;
+	plain.trust = &trust;
+	c = client_open(&plain, words, ret);
+	if (c)		/* it did try: whoever wants no more may have it */
+		c->trust.level = TRUST_TRY;
+	return c;
+}
+
 struct client *client_open(const struct client_target *t, struct arena *words, struct problem *ret)
 {
 	struct client *c = client_new(t);
@@ -259,10 +357,18 @@ struct client *client_open(const struct client_target *t, struct arena *words, s
 		f = begin(c, t, &stage);
 	if (!f)
 		return c;
+	if (t->told)
+		t->told(t->arg, c, stage, f);
+	if (may_do_without(c, t, stage, f)) {
+		client_free(c);
+		return open_plain(t, words, ret);
+	}
 	*ret = (struct problem){ .error = NULL };
-	if (f != FAIL_CANCELLED)
+	if (f != FAIL_CANCELLED) {
 		problem_set(ret, words, stage, f, failure_is_reply(f) ? &c->reader.reply : NULL,
-			    str_of(c->host), detail);
+			    str_of(c->host), detail.n ? detail : str_of(c->why));
+		blame_wish(c, t, stage, f, ret, words);
+	}
 	/* another may be opened in its place: it should be gone when it no longer counts */
 	if (!c->broken) {
 		client_say_quit(c);
@@ -301,6 +407,9 @@ void client_free(struct client *c)
 	}
 	transcript_free(c->transcript);
 	reply_reader_done(&c->reader);
+	tls_context_unref(c->trust.context);
+	mem_free((char *)(uintptr_t)c->trust.host.p);
+	mem_free((char *)(uintptr_t)c->trust.login.p);
 	mem_free(c->path);
 	mem_free(c);
 }

@@ -12,6 +12,7 @@
 #include "report/log.h"
 #include "schedule/limits.h"
 #include "smtp/ehlo.h"
+#include "verify/trust.h"
 
 struct client {
 	struct map_node in_pool;
@@ -27,6 +28,11 @@ struct client {
 	struct reply_reader reader;
 	struct offers offers;
 	unsigned offered;		/* OFFER_* */
+	/* what it proved; .context counted, .host and .login owned */
+	struct trust trust;
+	enum tls_problem tls_problem;	/* why a handshake failed */
+	char tls[96];			/* "TLSv1.3 TLS_AES_256_GCM_SHA384 dane", or "" */
+	char why[160];			/* what went wrong, behind the words of errors.c */
 	uint64_t timeout_ns;
 	uint64_t idle_until;		/* in the pool */
 	uint32_t messages;		/* transactions begun */
@@ -45,6 +51,10 @@ struct client_target {
 	struct endpoint endpoint;
 	struct str host;		/* its name as the route has it */
 	struct str domain;		/* next hop, for transcripts */
+	const struct trust *trust;	/* what it must prove */
+	/* of each connection that could not be used, for TLS reports; may be NULL */
+	void (*told)(void *arg, const struct client *c, enum stage stage, enum failure f);
+	void *arg;
 };
 
 /*
@@ -62,6 +72,8 @@ void client_free(struct client *c);
  */
 enum failure client_write(struct client *c, struct str octets) SUSPENDS;
 enum failure client_flush(struct client *c) SUSPENDS;
+/* One command, and a reply of that class. */
+enum failure client_command(struct client *c, struct str line, unsigned class) SUSPENDS;
 /*
  * The next reply: it must be of that class (2 or 3). .reader.reply holds it until the next one is
  * read.
@@ -76,6 +88,16 @@ enum failure client_failed(struct client *c, ssize_t error);
  */
 bool client_has_input(struct client *c);
 bool client_may_go_on(const struct client *c);	/* another transaction is allowed on it */
+
+/*
+ * starttls.c: a handshake, for implicit TLS or after STARTTLS was answered. FAIL_NONE, or a failure
+ * of STAGE_TLS, with .why and .tls_problem.
+ */
+enum failure client_handshake(struct client *c, const struct trust *wanted) SUSPENDS;
+/* STARTTLS and the handshake; what was offered before is forgotten (RFC 3207 4.2). */
+enum failure client_starttls(struct client *c, const struct trust *wanted) SUSPENDS;
+/* login.c: AUTH as the route says. FAIL_NONE, or a failure of STAGE_LOGIN, with .why. */
+enum failure client_login(struct client *c, const struct client_target *t) SUSPENDS;
 
 /*
  * Say QUIT; client_await_end reads until the other side has closed or the deadline came: only then

@@ -123,11 +123,14 @@ bool attempt_is_over(const struct delivery *v)
 /* Once a host has talked to us its words say more than another host's silence. */
 static void keep_problem(struct delivery *v, const struct problem *p)
 {
-	if (!v->reached || p->is_ruled) {
+	bool says_more = !v->reached || p->is_ruled || !problem_replaces(p, &v->problem);
+
+	if (says_more && problem_replaces(&v->problem, p)) {
 		v->problem = *p;
 		v->has_problem = true;
 	}
 	v->is_verdict |= p->scope == SCOPE_MESSAGE;
+	v->reached |= p->scope == SCOPE_TRY;
 }
 
 static void domain_failed(struct delivery *v, enum failure f)
@@ -181,13 +184,13 @@ static void open_failed(struct delivery *v, const struct endpoint *e, struct pro
 		return;
 	}
 	f = p->error->failure;
-	if (failure_is_reply(f))
+	if (failure_is_reply(f) && p->error->stage != STAGE_LOGIN)
 		react(&v->reactor, p);
 	if (f == FAIL_LOOP)
 		candidates_is_us(&v->candidates);
 	if (f == FAIL_NO_SOURCE)
 		tell_of_source(v, e);
-	else if (!react_stops(&v->reactor))
+	else if (!react_stops(&v->reactor) && p->scope != SCOPE_TRY)
 		candidates_failed(&v->candidates, p->error->stage == STAGE_CONNECT ? f : FAIL_NONE,
 				  p->reply.text);
 	keep_problem(v, p);
@@ -201,10 +204,27 @@ static struct client *promised_for(struct delivery *v, const struct endpoint *e)
 	struct client *c = v->former;
 
 	if (!c || v->fresh || !client_may_go_on(c) ||
-	    !pool_fits(c, e, v->route->protocol, v->source ? v->source->name : NULL))
+	    !pool_fits(c, e, v->route->protocol, v->source ? v->source->name : NULL,
+		       &v->vouch.trust))
 		return NULL;
 	v->former = NULL;
 	return c;
+}
+
+/* The host is not to be trusted with this message: nothing is tried. */
+static void vouch_failed(struct delivery *v, enum failure f)
+{
+	struct problem p;
+
+	if (f == FAIL_CANCELLED) {
+		v->cancelled = true;
+		return;
+	}
+	problem_set(&p, &v->words, STAGE_TLS, f, NULL, v->candidates.host->name,
+		    str_of(v->vouch.why));
+	if (f != FAIL_WISH)
+		candidates_skip(&v->candidates, p.reply.text);
+	keep_problem(v, &p);
 }
 
 static void try_address(struct delivery *v, const struct endpoint *e) SUSPENDS
@@ -217,13 +237,22 @@ static void try_address(struct delivery *v, const struct endpoint *e) SUSPENDS
 		.endpoint = *e,
 		.host = v->candidates.host->name,
 		.domain = domain.n ? domain : v->candidates.host->name,
+		.trust = &v->vouch.trust,
+		.told = vouch_told,
+		.arg = v,
 	};
 	struct problem p;
-	struct client *c = promised_for(v, e);
+	enum failure f = vouch_host(v);
+	struct client *c;
 
+	if (f) {
+		vouch_failed(v, f);
+		return;
+	}
+	c = promised_for(v, e);
 	if (!c && !v->fresh)
 		c = pool_take(&v->core->pool, e, v->route->protocol,
-			      v->source ? v->source->name : NULL);
+			      v->source ? v->source->name : NULL, &v->vouch.trust);
 	if (c && (adopt(v, c) || v->limited))
 		return;
 	if (!get_permit(v)) {
@@ -235,6 +264,7 @@ static void try_address(struct delivery *v, const struct endpoint *e) SUSPENDS
 		open_failed(v, e, &p);
 		return;
 	}
+	vouch_opened(v, c);
 	hand_over_permit(&v->slot, c);
 	bound_messages(v, c);
 	candidates_worked(&v->candidates);
@@ -272,7 +302,7 @@ static void check_kept(struct delivery *v)
 		return;
 	if (v->client->broken || client_has_input(v->client)) {
 		attempt_hang_up(v);
-	} else if (!client_may_go_on(v->client)) {
+	} else if (!client_may_go_on(v->client) || !vouch_keeps(v, v->client)) {
 		v->former = v->client;
 		v->client = NULL;
 	}

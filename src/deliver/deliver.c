@@ -13,8 +13,22 @@
 
 #define FLIGHT_MAX (256 * 1024)	/* octets of commands: 100 of at most 2 KiB */
 #define DOT_TIMEOUT_NS (600 * SECOND)
+#define HTTPS_PORT 443
+#define FETCH_MS 60000		/* RFC 8461 3.3: a minute */
 #define STOP_LOOK_MS 5
 #define STOP_AGAIN_MS 10	/* before a task for the farewell is tried again */
+
+/* What is remembered of policies and for reports lies in the state folder. */
+static void verify_begin(struct deliver *d)
+{
+	struct config *c = config_current();
+	const struct sts_options o = { .state = c ? c->state : NULL, .port = HTTPS_PORT,
+				       .timeout_ms = FETCH_MS };
+
+	d->sts = sts_new(net_world(d->net), &o);
+	d->tlsrpt = tlsrpt_new(d->net, d->spool, d->dns, c ? c->state : NULL);
+	config_unref(c);
+}
 
 struct deliver *deliver_new(struct net *n, struct spool *s, struct bounce *b)
 {
@@ -27,6 +41,7 @@ struct deliver *deliver_new(struct net *n, struct spool *s, struct bounce *b)
 	d->dot_timeout_ns = DOT_TIMEOUT_NS;
 	d->dns = dns_new(n);
 	d->health = health_new();
+	verify_begin(d);
 	d->cores = mem_calloc(d->cores_n, sizeof(*d->cores));
 	for (unsigned i = 0; i < d->cores_n; i++) {
 		d->cores[i].deliver = d;
@@ -60,6 +75,7 @@ static void reclaim(void *arg)
 void deliver_set_schedule(struct deliver *d, struct schedule *q)
 {
 	d->schedule = q;
+	tlsrpt_set_schedule(d->tlsrpt, q);
 	limits_set_reclaim(schedule_limits(q), reclaim, d);
 }
 
@@ -73,6 +89,8 @@ void deliver_free(struct deliver *d)
 	}
 	mem_free(d->cores);
 	health_free(d->health);
+	tlsrpt_free(d->tlsrpt);
+	sts_free(d->sts);
 	dns_free(d->dns);
 	mem_free(d);
 }
@@ -161,6 +179,7 @@ static void core_stop_run(void *arg)
 		task_group_cancel(&s->core->slots);
 		task_group_wait(&s->core->slots, NEVER);
 	}
+	tlsrpt_end(stop->deliver->tlsrpt);
 	pool_close(&s->core->pool);
 	dns_wait(stop->deliver->dns);
 	mem_free(s);
@@ -197,6 +216,8 @@ void deliver_stop(struct deliver *d, uint64_t grace_ns)
 	struct stop stop = { .deliver = d, .left = d->cores_n, .grace_ns = grace_ns };
 	struct actor *actor = w->actor_start(w, "deliver-stop", stop_step, &stop);
 
+	sts_stop(d->sts);
+	tlsrpt_stop(d->tlsrpt);
 	/* Or each slot would take one job after the other, and be cut in the middle of the last. */
 	if (d->schedule) {
 		schedule_stop(d->schedule);

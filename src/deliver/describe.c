@@ -70,7 +70,68 @@ struct describing {
 	const struct config *config;
 	const struct route *route;
 	unsigned families;
+	struct str domain;		/* of routes by MX */
+	struct vouch *vouch;		/* what its policies say */
 };
+
+static const char *words_of(const struct trust_facts *f, const struct trust_decision *d)
+{
+	static const char *const words[] = {
+		[TRUST_OFF] = "off",
+		[TRUST_TRY] = "as offered, the certificate is not looked at",
+		[TRUST_ENCRYPT] = "required, whatever the certificate says",
+		[TRUST_PKIX] = "required, a certificate for its name",
+		[TRUST_STS] = "required, a certificate for its name (MTA-STS)",
+		[TRUST_DANE] = "required, a certificate that its TLSA records know (DANE)",
+	};
+
+	switch (d->refusal) {
+	case REFUSED_NOT:
+		break;
+	case REFUSED_DANE:
+		return "not tried: its TLSA records cannot be looked up safely";
+	case REFUSED_STS:
+		return f->sts == STS_ENFORCE
+			       ? "not tried: the domain's MTA-STS policy does not list it"
+			       : "not tried: nothing vouches for its name";
+	case REFUSED_WISH:
+		return "not tried";
+	}
+	return words[d->level];
+}
+
+static void add_trust(const struct describing *x, const struct host *h, bool is_secure) SUSPENDS
+{
+	const struct vouch_question q = { x->config, x->route, x->deliver->dns, x->domain,
+					  is_secure, h };
+	struct trust_decision d;
+	struct trust_facts f;
+
+	if (x->route->tls == TLS_OFF || !x->route->tls_context)
+		return;
+	vouch_facts(&q, x->vouch, &f);
+	d = trust_decide(&f);
+	buf_printf(x->out, ", TLS %s", words_of(&f, &d));
+}
+
+/* What the domain itself says. */
+static void describe_policy(const struct describing *x) SUSPENDS
+{
+	struct core *core = &x->deliver->cores[loop_index(loop_self())];
+	struct sts_answer *sts = &x->vouch->sts;
+	struct str text;
+
+	if (!x->config->mta_sts || x->route->tls == TLS_OFF || !x->route->tls_context)
+		return;
+	sts_find(x->deliver->sts, x->deliver->dns, &core->slots, x->domain, &x->vouch->arena, sts);
+	text = sts->text;
+	if (sts->failed)
+		buf_printf(x->out, "MTA-STS: the domain has a policy, which cannot be had: %s\n",
+			   sts->why);
+	else if (text.n)
+		buf_printf(x->out, "MTA-STS: %s, for %u exchangers\n",
+			   sts_mode_name(sts->policy.mode), sts->policy.mx_n);
+}
 
 /* True: one of its addresses is ours. */
 static bool add_addresses(const struct describing *x, const struct host *h) SUSPENDS
@@ -116,6 +177,7 @@ static void describe_exchangers(const struct describing *x,
 		add_name(x->out, h);
 		ours |= add_addresses(x, h);
 		add_health(x->out, x->deliver, h);
+		add_trust(x, h, all->is_secure);
 		if (ours)
 			left = mx_below(all->hosts, left, h->preference);
 		buf_add_str(x->out, ours ? STR(", this relay itself\n") : STR("\n"));
@@ -136,6 +198,7 @@ static void describe_domain(const struct describing *x, struct str domain) SUSPE
 		mx_find(x->deliver->dns, domain, x->route->mx_port, &names, &all);
 
 	if (!f) {
+		describe_policy(x);
 		describe_exchangers(x, &all);
 	} else if (f != FAIL_CANCELLED) {
 		const struct error *e = error_find(STAGE_MX, f);
@@ -146,26 +209,33 @@ static void describe_domain(const struct describing *x, struct str domain) SUSPE
 	arena_done(&names);
 }
 
+static void describe_hosts(const struct describing *x) SUSPENDS
+{
+	for (int backup = 0; backup < 2; backup++)
+		for (unsigned i = 0; i < x->route->hosts_n; i++) {
+			const struct host h = host_of(&x->route->hosts[i]);
+
+			if (x->route->hosts[i].backup != backup)
+				continue;
+			add_name(x->out, &h);
+			if (!h.endpoint.path && !h.endpoint.ip.family)
+				add_addresses(x, &h);
+			add_place(x->out, &x->route->hosts[i]);
+			add_health(x->out, x->deliver, &h);
+			add_trust(x, &h, false);
+			buf_add_byte(x->out, '\n');
+		}
+}
+
 void deliver_describe_hosts(struct buf *out, struct deliver *d, const struct config *c,
 			    const struct route *r, struct str domain, const struct source *source)
 {
-	const struct describing x = { out, d, c, r, route_families(r, source) };
+	struct vouch vouch = { .host = NULL };
+	const struct describing x = { out, d, c, r, route_families(r, source), domain, &vouch };
 
-	if (r->is_mx) {
+	if (r->is_mx)
 		describe_domain(&x, domain);
-		return;
-	}
-	for (int backup = 0; backup < 2; backup++)
-		for (unsigned i = 0; i < r->hosts_n; i++) {
-			const struct host h = host_of(&r->hosts[i]);
-
-			if (r->hosts[i].backup != backup)
-				continue;
-			add_name(out, &h);
-			if (!h.endpoint.path && !h.endpoint.ip.family)
-				add_addresses(&x, &h);
-			add_place(out, &r->hosts[i]);
-			add_health(out, d, &h);
-			buf_add_byte(out, '\n');
-		}
+	else
+		describe_hosts(&x);
+	vouch_done(&vouch);
 }

@@ -6,9 +6,10 @@
  *
  *  - What the DNS says for certain about a recipient's domain is a verdict (it does not exist, it
  *    takes no mail, it is served by us alone); what it cannot say never is.
- *  - Before EHLO was answered it is about the host: no message is judged by it, the next host is
- *    tried, and when none is left the destination rests. That includes 5xx greetings: the host
- *    refuses us, not this message (RFC 5321 3.1, 4.2.4.2).
+ *  - Before EHLO was answered, TLS begun and our login taken it is about the host: no message is
+ *    judged by it (but one that demands more TLS than its route does), the next host is tried, and
+ *    when none is left the destination rests. That includes 5xx greetings: the host refuses us, not
+ *    this message (RFC 5321 3.1, 4.2.4.2); and logins, as a slip in a password must bounce nothing.
  *  - From MAIL to the answer to DATA a temporary trouble may be the host's or the message's. The
  *    next host is tried; if none is left the message is deferred, and only it: one message that
  *    makes a server hang up must not stop the mail of others.
@@ -78,6 +79,35 @@ static const struct error table[] = {
 	T(HELLO, LOOP, HOST, CLOSES, 4, 6,
 	  "mail loops back to myself: the host calls itself by our name"),
 
+	T(TLS, NO_TLS, HOST, CLOSES, 7, 4, "TLS is demanded, and the host does not offer it"),
+	T(TLS, 4XX, HOST, CLOSES, 7, 4, "STARTTLS refused"),
+	T(TLS, 421, HOST, CLOSES, 7, 4, "STARTTLS refused"),
+	T(TLS, 5XX, HOST, CLOSES, 7, 4, "STARTTLS refused"),
+	T(TLS, LOST, HOST, CLOSES, 4, 2, "connection lost at the start of TLS"),
+	T(TLS, TIMEOUT, HOST, CLOSES, 4, 2, "TLS did not begin in time"),
+	T(TLS, GARBAGE, HOST, CLOSES, 5, 0, "the answer to STARTTLS is not SMTP"),
+	T(TLS, HANDSHAKE, HOST, CLOSES, 7, 5, "no agreement on TLS"),
+	T(TLS, CERTIFICATE, HOST, CLOSES, 7, 5, "the host's certificate is not what is demanded"),
+	T(TLS, INJECTION, HOST, CLOSES, 7, 5,
+	  "plain text came behind the answer to STARTTLS: somebody may have put it there"),
+	T(TLS, BOGUS, HOST, KEEPS, 7, 5, "the host's TLSA records could not be looked up safely"),
+	T(TLS, NOT_LISTED, HOST, KEEPS, 7, 5,
+	  "neither DNSSEC nor an MTA-STS policy of the domain vouches for this host"),
+	P(TLS, WISH, TRY, KEEPS, 7, 10, "the message demands verified TLS (REQUIRETLS)"),
+	T(LOGIN, NO_TLS, HOST, CLOSES, 7, 11, "no login without TLS"),
+	T(LOGIN, NO_SECRET, HOST, CLOSES, 3, 5, "the secret for the login cannot be read"),
+	T(LOGIN, NO_MECHANISM, HOST, CLOSES, 7, 4, "the host offers no way to log in that we know"),
+	T(LOGIN, UNPROVEN, HOST, CLOSES, 7, 8,
+	  "login failed: our secret is wrong, or the host cannot prove itself"),
+	T(LOGIN, 4XX, HOST, CLOSES, 7, 0, "login refused for now"),
+	T(LOGIN, 421, HOST, CLOSES, 3, 2, "the host closes the connection"),
+	T(LOGIN, 5XX, HOST, CLOSES, 7, 8, "login refused"),
+	T(LOGIN, LOST, HOST, CLOSES, 4, 2, "connection lost at the login"),
+	T(LOGIN, TIMEOUT, HOST, CLOSES, 4, 2, "no answer to the login in time"),
+	T(LOGIN, GARBAGE, HOST, CLOSES, 5, 0, "the answer to the login is not SMTP"),
+
+	P(OFFERS, WISH, TRY, KEEPS, 7, 30,
+	  "the message demands REQUIRETLS and the host does not offer it"),
 	P(OFFERS, SIZE, MESSAGE, KEEPS, 3, 4, "the message is larger than the host takes"),
 	P(OFFERS, EIGHTBIT, MESSAGE, KEEPS, 6, 3,
 	  "the message holds 8-bit text and the host does not offer 8BITMIME"),
@@ -154,6 +184,7 @@ const char *stage_name(enum stage s)
 		[STAGE_ROUTE] = "route",    [STAGE_MX] = "MX",
 		[STAGE_LOOKUP] = "lookup",  [STAGE_CONNECT] = "connect",
 		[STAGE_GREETING] = "greeting", [STAGE_HELLO] = "EHLO",
+		[STAGE_TLS] = "TLS",	    [STAGE_LOGIN] = "login",
 		[STAGE_OFFERS] = "offers",  [STAGE_MAIL] = "MAIL",
 		[STAGE_RCPT] = "RCPT",	    [STAGE_DATA] = "DATA",
 		[STAGE_BODY] = "content",   [STAGE_DOT] = "final dot",
@@ -192,6 +223,15 @@ const char *failure_name(enum failure f)
 		[FAIL_UNSPEAKABLE] = "bad envelope",
 		[FAIL_CONTENT] = "content unreadable",
 		[FAIL_DAMAGED] = "content damaged",
+		[FAIL_NO_TLS] = "no TLS",
+		[FAIL_HANDSHAKE] = "handshake failed",
+		[FAIL_CERTIFICATE] = "wrong certificate",
+		[FAIL_INJECTION] = "text before TLS",
+		[FAIL_NOT_LISTED] = "not vouched for",
+		[FAIL_WISH] = "REQUIRETLS",
+		[FAIL_NO_SECRET] = "no secret",
+		[FAIL_NO_MECHANISM] = "no mechanism",
+		[FAIL_UNPROVEN] = "server unproven",
 		[FAIL_CANCELLED] = "cancelled",
 	};
 
@@ -244,6 +284,16 @@ void problem_set(struct problem *p, struct arena *a, enum stage stage, enum fail
 		if (detail.n)
 			p->reply.text = arena_printf(a, "%s: %.*s", e->text, STR_ARG(detail));
 	}
+}
+
+/*
+ * A message whose own demand one host cannot meet for good may still go by another that is only
+ * down: what passes goes before what does not.
+ */
+bool problem_replaces(const struct problem *old, const struct problem *new)
+{
+	return !old->error || old->lasting != TEMPORARY || new->lasting != PERMANENT ||
+	       new->scope != SCOPE_TRY;
 }
 
 void problem_outcome(const struct problem *p, uint32_t recipient, struct outcome *ret)

@@ -13,7 +13,7 @@ enum stage {		/* where in the conversation */
 	STAGE_ROUTE,
 	STAGE_MX,		/* the domain's mail exchangers */
 	STAGE_LOOKUP,		/* a host's addresses */
-	STAGE_CONNECT, STAGE_GREETING, STAGE_HELLO, STAGE_OFFERS,
+	STAGE_CONNECT, STAGE_GREETING, STAGE_HELLO, STAGE_TLS, STAGE_LOGIN, STAGE_OFFERS,
 	STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_BODY, STAGE_DOT,
 };
 
@@ -30,6 +30,12 @@ enum failure {		/* what happened; FAIL_NONE: nothing */
 	FAIL_NO_ROUTE, FAIL_NO_FAMILY, FAIL_NO_SOURCE, FAIL_LOOP,
 	FAIL_SIZE, FAIL_EIGHTBIT, FAIL_BINARY, FAIL_UTF8,
 	FAIL_UNSPEAKABLE, FAIL_CONTENT, FAIL_DAMAGED,
+	/* TLS: not offered, no agreement, not who it should be, octets before it began */
+	FAIL_NO_TLS, FAIL_HANDSHAKE, FAIL_CERTIFICATE, FAIL_INJECTION,
+	/* nothing vouches for the host's name; the message's own demand cannot be met */
+	FAIL_NOT_LISTED, FAIL_WISH,
+	/* logins: no secret, no mechanism that both know, the server cannot prove itself */
+	FAIL_NO_SECRET, FAIL_NO_MECHANISM, FAIL_UNPROVEN,
 	FAIL_CANCELLED,		/* in no row: nothing is concluded from it */
 	FAIL_N
 };
@@ -86,6 +92,8 @@ enum failure failure_of_dns(enum dns_status s);
  */
 void problem_set(struct problem *p, struct arena *a, enum stage stage, enum failure failure,
 		 const struct reply *said, struct str host, struct str detail);
+/* Of two hosts' problems: may the second take the place of the first? */
+bool problem_replaces(const struct problem *old, const struct problem *new);
 /* What it makes of one recipient. */
 void problem_outcome(const struct problem *p, uint32_t recipient, struct outcome *ret);
 

@@ -34,6 +34,7 @@ static enum failure failure_of(const struct mx_answer *m)
 static void fill(const struct mx_answer *m, uint16_t port, struct arena *a, struct exchangers *ret)
 {
 	ret->n = m->n;
+	ret->is_secure = m->secure;
 	ret->hosts = arena_zalloc(a, size_mul(m->n, sizeof(*ret->hosts)));
 	for (unsigned i = 0; i < m->n; i++) {
 		struct host *h = &ret->hosts[i];

@@ -13,6 +13,7 @@
 struct exchangers {
 	struct host *hosts;		/* in the arena; by preference, equals in a random order */
 	unsigned n;			/* at least 1 */
+	bool is_secure;			/* their names were signed in the DNS */
 };
 
 /* FAIL_NONE, or a failure of STAGE_MX (or FAIL_CANCELLED). */

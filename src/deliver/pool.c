@@ -1,8 +1,9 @@
 /*
  * pool - one core's idle connections.
  *
- * A connection is found again by address, port, protocol and source; the one used last first, so
- * that the others may grow old. The keeper, a task that runs while there is anything to keep, looks
+ * A connection is found again by address, port, protocol and source, and only by who demands no
+ * more of TLS and login than it has (trust_covers); the one used last first, so that the others may
+ * grow old. The keeper, a task that runs while there is anything to keep, looks
  * once a second which were closed by their servers or have been idle too long; it also says the
  * QUITs that slots have no time to wait for, many at once and at most QUIT_MS. Per core, not
  * shared: a connection never changes its loop. How many there can be is bounded by schedule/, which
@@ -47,30 +48,31 @@ static void take_out(struct pool *p, struct client *c)
 }
 
 bool pool_fits(const struct client *c, const struct endpoint *e, enum route_protocol protocol,
-	       const struct name *source)
+	       const struct name *source, const struct trust *wanted)
 {
-	return c->protocol == protocol && c->source == source && endpoint_eq(&c->endpoint, e);
+	return c->protocol == protocol && c->source == source && endpoint_eq(&c->endpoint, e) &&
+	       trust_covers(&c->trust, wanted);
 }
 
 static struct client *find(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
-			   const struct name *source)
+			   const struct name *source, const struct trust *wanted)
 {
 	for (struct map_node *n = map_first(&p->by_endpoint, key_of(e, protocol, source)); n;
 	     n = map_next(n)) {
 		struct client *c = CONTAINER_OF(n, struct client, in_pool);
 
-		if (pool_fits(c, e, protocol, source))
+		if (pool_fits(c, e, protocol, source, wanted))
 			return c;
 	}
 	return NULL;
 }
 
 struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
-			 const struct name *source)
+			 const struct name *source, const struct trust *wanted)
 {
 	struct client *c;
 
-	while ((c = find(p, e, protocol, source))) {
+	while ((c = find(p, e, protocol, source, wanted))) {
 		take_out(p, c);
 		if (!client_has_input(c))
 			return c;

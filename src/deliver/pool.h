@@ -20,12 +20,12 @@ struct pool {
 
 void pool_init(struct pool *p);
 void pool_done(struct pool *p);
-/* NULL: none */
+/* One that proved what is wanted (trust_covers); NULL: none. */
 struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_protocol protocol,
-			 const struct name *source);
+			 const struct name *source, const struct trust *wanted);
 /* Whether it is what pool_take looks for. */
 bool pool_fits(const struct client *c, const struct endpoint *e, enum route_protocol protocol,
-	       const struct name *source);
+	       const struct name *source, const struct trust *wanted);
 /* One that was promised to a slot of that way (limits.h); NULL: it has gone. */
 struct client *pool_take_promised(struct pool *p, struct way *w);
 /*

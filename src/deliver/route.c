@@ -104,7 +104,7 @@ static void begin_hosts(struct candidates *c)
 		hosts[i].port = r->hosts[i].port;
 		states[i] = health_state(c->means.health, &hosts[i], loop_now(), &until);
 	}
-	c->all = (struct exchangers){ hosts, r->hosts_n };
+	c->all = (struct exchangers){ .hosts = hosts, .n = r->hosts_n };
 	c->left = c->compared = r->hosts_n;
 	c->order = arena_alloc(&c->arena, size_mul(r->hosts_n, sizeof(*c->order)));
 	c->n = route_order(r, states, world_below, world_self(), c->order);
@@ -349,6 +349,12 @@ void candidates_failed(struct candidates *c, enum failure f, struct str said)
 		health_no_network(c->means.health, family, loop_now());
 	if (c->ip_at >= c->ips_n)
 		health_failed(c->means.health, c->host, loop_now(), said);
+}
+
+void candidates_skip(struct candidates *c, struct str said)
+{
+	c->ip_at = c->ips_n;
+	health_failed(c->means.health, c->host, loop_now(), said);
 }
 
 void candidates_worked(struct candidates *c)

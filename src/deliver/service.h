@@ -10,6 +10,7 @@
 #include "deliver/react.h"
 #include "deliver/route.h"
 #include "deliver/transaction.h"
+#include "deliver/vouch.h"
 
 struct core {
 	struct deliver *deliver;
@@ -29,6 +30,8 @@ struct deliver {
 	struct schedule *schedule;
 	struct dns *dns;		/* owned */
 	struct health *health;		/* owned */
+	struct sts *sts;		/* owned */
+	struct tlsrpt *tlsrpt;		/* owned */
 	unsigned cores_n;		/* the net may be gone before us */
 	struct core *cores;		/* owned; one per loop */
 	/* RFC 5321 4.5.3.2.6: 10 minutes, whatever the route says about other replies */
@@ -53,6 +56,7 @@ struct delivery {
 	/* ---- of one job */
 	struct reactor reactor;
 	struct candidates candidates;
+	struct vouch vouch;		/* what the host must prove */
 	struct arena words;
 	struct problem problem;		/* of the last host that was of no use */
 	struct outcome *outcomes;	/* owned, with all that follows; for one transaction */

@@ -60,6 +60,7 @@ static void judge_final(struct transaction *t, unsigned i)
 		.dsn_passed = t->client->offers.dsn,
 		.reply = keep(t, &t->client->reader.reply),
 		.host = host(t),
+		.tls = str_of(t->client->tls),
 	};
 	t->marks[i] = MARK_JUDGED;
 }
@@ -145,6 +146,8 @@ static enum failure compare_offers(const struct transaction *t)
 		return FAIL_EIGHTBIT;
 	if (!o->smtputf8 && needs_utf8(t))
 		return FAIL_UTF8;
+	if (m->requires_tls && !(o->requiretls && t->client->trust.is_encrypted))
+		return FAIL_WISH;
 	return FAIL_NONE;
 }
 
@@ -163,6 +166,7 @@ static bool write_mail(const struct transaction *t)
 		.body = m->body,
 		.has_body = m->body != BODY_7BIT,
 		.smtputf8 = m->smtputf8,
+		.requiretls = m->requires_tls,
 		.ret = m->ret,
 		.envid = message_envid(m),
 	};

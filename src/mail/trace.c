@@ -121,6 +121,11 @@ static bool is_address_char(char c)
 	return (unsigned char)c >= 0x20 && c != 0x7f;
 }
 
+static bool is_comment_char(char c)
+{
+	return is_name_char(c) || c == ' ';
+}
+
 static void add_clean(struct buf *out, struct str s, bool (*fits)(char c))
 {
 	s = str_sub(s, 0, NAME_MAX_OCTETS);
@@ -167,6 +172,11 @@ void received_format(struct buf *out, const struct trace *t)
 	if (t->protocol.n) {
 		buf_add_lit(out, " with ");
 		add_clean(out, t->protocol, is_atom_char);
+	}
+	if (t->tls.n) {
+		buf_add_lit(out, " (");
+		add_clean(out, t->tls, is_comment_char);
+		buf_add_byte(out, ')');
 	}
 	if (t->id.n) {
 		buf_add_lit(out, " id ");

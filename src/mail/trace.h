@@ -20,6 +20,7 @@ struct trace {
 	struct str id;		/* the message id as people see it */
 	struct str recipient;	/* for <...>: only when there is exactly one; else empty */
 	int64_t time_s;		/* wall clock, seconds since 1970 */
+	struct str tls;		/* "TLSv1.3 TLS_AES_256_GCM_SHA384 256 bits"; empty: plain */
 };
 
 /*

@@ -144,6 +144,7 @@ struct net {
 	struct loop **loops;		/* owned */
 	struct pool pool;
 	bool started;
+	int reserve_from;		/* see net_reserve; 0: none */
 };
 
 /* ---- loop.c */

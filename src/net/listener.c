@@ -4,7 +4,9 @@
  * The socket is level-triggered and shared by all loops (EPOLLEXCLUSIVE wakes one); a turn accepts
  * a bounded number, so that the others get their share and running sessions their turn. When
  * descriptors or memory run out, the socket stays readable: it is left alone for 100 ms instead of
- * being asked again and again.
+ * being asked again and again. The same where the descriptor that it got belongs to the reserve:
+ * that client is cut off, those behind it wait in the system's queue. (To ask first how many are
+ * left would cost a call for each connection; the number says it for nothing.)
  */
 #include "net/inner.h"
 
@@ -35,6 +37,14 @@ static bool is_exhausted(int error)
 	       error == -ENOSPC;	/* of epoll_ctl: the user's watches */
 }
 
+/* Whether a connection may keep this descriptor. */
+static bool is_reserved(const struct listener *l, int fd)
+{
+	int from = l->loop->net->reserve_from;
+
+	return from && fd >= from && !l->may_use_reserve;
+}
+
 static void on_readable(struct pollable *p, unsigned events)
 {
 	struct listener *l = CONTAINER_OF(p, struct listener, pollable);
@@ -49,6 +59,11 @@ static void on_readable(struct pollable *p, unsigned events)
 		if (fd == -EAGAIN)
 			return;
 		if (is_exhausted(fd)) {
+			listener_pause(l);
+			return;
+		}
+		if (fd >= 0 && is_reserved(l, fd)) {
+			w->sock_close(w, fd);
 			listener_pause(l);
 			return;
 		}
@@ -70,7 +85,8 @@ int listener_start(struct listener *l, int fd,
 	l->loop = loop_self();
 	timer_init(&l->resume, on_resume);
 	r = loop_poll_add(l->loop, &l->pollable, fd, ACCEPT_TAG_SHARED);
-	if (is_exhausted(r)) {	/* later, or nobody would ever accept here */
+	/* later, or nobody would ever accept here; but a socket that cannot be watched never can */
+	if (r < 0 && r != -EBADF && r != -EPERM) {
 		l->paused = true;
 		timer_set(&l->resume, in_ms(PAUSE_MS));
 		return 0;

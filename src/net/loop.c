@@ -387,6 +387,11 @@ struct net *net_new(struct world *w, unsigned workers, unsigned pool)
 	return n;
 }
 
+void net_reserve(struct net *n, int from)
+{
+	n->reserve_from = from;
+}
+
 void net_start(struct net *n)
 {
 	char name[16];

@@ -19,6 +19,12 @@ struct net;		/* the loops and the pool of one relay */
 
 /* workers: how many loops. pool: how many pool threads. Never fails but by aborting. */
 struct net *net_new(struct world *w, unsigned workers, unsigned pool);
+/*
+ * Descriptors from this number on are not for connections that come in (the system hands out the
+ * lowest free one), but for listeners with .may_use_reserve: what goes out, files and the control
+ * socket still have them when clients took all others. Before net_start.
+ */
+void net_reserve(struct net *n, int from);
 void net_start(struct net *n);		/* the loops begin to run */
 /*
  * Ends the loops (whose tasks must have ended) and the pool, waits for them and frees everything.

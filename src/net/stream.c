@@ -5,7 +5,7 @@
  * The poller reports edges; .ready keeps what was reported until a short recv or send shows that it
  * is used up. Reading is in stream_read.c, writing in stream_write.c.
  */
-#include "net/stream_inner.h"
+#include "net/tls_inner.h"
 
 #include "base/mem.h"
 
@@ -69,6 +69,7 @@ void stream_free(struct stream *s)
 		return;
 	if (s->is_polled)
 		loop_poll_remove(s->loop, &s->pollable, s->fd);
+	tls_free(s->tls);
 	s->loop->world->sock_close(s->loop->world, s->fd);
 	stream_give_back(s, &s->in);
 	stream_give_back(s, &s->out);
@@ -151,7 +152,10 @@ void stream_linger(struct stream *s, uint64_t deadline)
 	size_t thrown = 0;
 	ssize_t r;
 
-	if (stream_flush(s, deadline) < 0 || w->sock_shutdown(w, s->fd) < 0)
+	if (stream_flush(s, deadline) < 0)
+		return;
+	tls_say_goodbye(s);
+	if (w->sock_shutdown(w, s->fd) < 0)
 		return;
 	do {
 		struct str left = stream_peek(s);

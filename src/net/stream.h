@@ -38,6 +38,11 @@ void stream_consume(struct stream *s, size_t n);	/* at most what is buffered */
  * stream, -ENOBUFS if the buffer is full, or an error.
  */
 ssize_t stream_fill(struct stream *s, uint64_t deadline) SUSPENDS;
+/*
+ * The same, but at most max octets: for what stands before a TLS handshake, which must find its
+ * own first octet in the socket.
+ */
+ssize_t stream_fill_some(struct stream *s, size_t max, uint64_t deadline) SUSPENDS;
 /* Take what the socket holds by now without waiting; the same results, or -EAGAIN. */
 ssize_t stream_fill_now(struct stream *s);
 /*
@@ -80,6 +85,7 @@ struct listener {
 	 * by user.
 	 */
 	void (*accepted)(struct listener *, int fd, const struct endpoint *peer);
+	bool may_use_reserve;	/* see net_reserve; the user's, before listener_start */
 	bool paused;		/* descriptors or memory ran out; tries again after 100 ms */
 	struct pollable pollable; /* private */
 	struct timer resume;	/* private */

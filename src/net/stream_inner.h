@@ -6,6 +6,8 @@
 
 #include "net/inner.h"
 
+struct tls;
+
 struct stream {
 	struct pollable pollable;
 	struct loop *loop;
@@ -24,6 +26,7 @@ struct stream {
 	uint32_t out_at, out_n;
 	void (*tap)(void *arg, bool outgoing, struct str bytes);
 	void *tap_arg;
+	struct tls *tls;	/* owned; NULL: plain */
 	struct endpoint peer;
 	char *path;		/* owned; peer.path, or NULL */
 };

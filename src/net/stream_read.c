@@ -5,7 +5,7 @@
  * only read calls move octets or give the buffer back; a flush that takes input in meanwhile only
  * appends.
  */
-#include "net/stream_inner.h"
+#include "net/tls_inner.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -27,7 +27,8 @@ void stream_consume(struct stream *s, size_t n)
 
 bool stream_has_input(struct stream *s)
 {
-	return s->in_n > s->in_at || (s->ready & (POLL_READ | POLL_ERROR | POLL_END) && !s->ended);
+	return s->in_n > s->in_at || (s->tls && s->tls->more) ||
+	       (s->ready & (POLL_READ | POLL_ERROR | POLL_END) && !s->ended);
 }
 
 bool stream_is_ended(const struct stream *s)
@@ -51,10 +52,9 @@ static void after_recv(struct stream *s, ssize_t r, size_t room)
 		s->ready &= (uint8_t)~POLL_READ;
 }
 
-ssize_t stream_take(struct stream *s)
+ssize_t stream_raw_recv(struct stream *s, void *p, size_t n)
 {
 	struct world *w = s->loop->world;
-	size_t room = STREAM_BUFFER - s->in_n;
 	ssize_t r;
 
 	if (s->read_error)
@@ -63,17 +63,39 @@ ssize_t stream_take(struct stream *s)
 		return 0;
 	if (!(s->ready & (POLL_READ | POLL_END | POLL_ERROR)))
 		return -EAGAIN;
+	r = w->sock_recv(w, s->fd, p, n);
+	after_recv(s, r, n);
+	return r;
+}
+
+static ssize_t take_some(struct stream *s, size_t max)
+{
+	size_t room = STREAM_BUFFER - s->in_n;
+	ssize_t r;
+
+	if (s->read_error)
+		return s->read_error;
+	if (s->ended)
+		return 0;
+	if (!(s->ready & (POLL_READ | POLL_END | POLL_ERROR)) && !(s->tls && s->tls->more))
+		return -EAGAIN;
 	if (room == 0)
 		return -ENOBUFS;
 	if (!s->in)
 		s->in = loop_buffer_get(s->loop);
-	r = w->sock_recv(w, s->fd, s->in + s->in_n, room);
-	after_recv(s, r, room);
+	room = room < max ? room : max;
+	r = s->tls ? tls_take(s, s->in + s->in_n, room)
+		   : stream_raw_recv(s, s->in + s->in_n, room);
 	if (r > 0) {
 		stream_tap(s, false, s->in + s->in_n, (size_t)r);
 		s->in_n += (uint32_t)r;
 	}
 	return r;
+}
+
+ssize_t stream_take(struct stream *s)
+{
+	return take_some(s, STREAM_BUFFER);
 }
 
 /*
@@ -106,12 +128,17 @@ ssize_t stream_fill_now(struct stream *s)
 
 ssize_t stream_fill(struct stream *s, uint64_t deadline)
 {
+	return stream_fill_some(s, STREAM_BUFFER, deadline);
+}
+
+ssize_t stream_fill_some(struct stream *s, size_t max, uint64_t deadline)
+{
 	ssize_t r = stream_begin(deadline);
 
 	if (r < 0)
 		return r;
 	make_room(s);
-	while ((r = stream_take(s)) == -EAGAIN) {
+	while ((r = take_some(s, max)) == -EAGAIN) {
 		if (s->in_n == 0)
 			stream_give_back(s, &s->in);
 		r = stream_wait(s, POLL_READ | POLL_END, deadline);

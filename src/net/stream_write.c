@@ -5,7 +5,7 @@
  * Two sides that both send until the other reads would wait for each other for ever, so whoever
  * waits to write takes input in, as far as the input buffer has room behind what is in it.
  */
-#include "net/stream_inner.h"
+#include "net/tls_inner.h"
 
 #include <errno.h>
 
@@ -28,6 +28,22 @@ static void sent(struct stream *s, struct str *piece, size_t n)
 	*piece = str_from(*piece, n - own);
 }
 
+ssize_t stream_raw_send(struct stream *s, const struct iovec *iov, int n, size_t total)
+{
+	ssize_t r;
+
+	if (s->write_error)
+		return s->write_error;
+	if (!(s->ready & (POLL_WRITE | POLL_ERROR)))
+		return -EAGAIN;
+	r = s->loop->world->sock_send(s->loop->world, s->fd, iov, n);
+	if (r == -EAGAIN || (r >= 0 && (size_t)r < total))
+		s->ready &= (uint8_t)~(POLL_WRITE | POLL_ERROR);
+	else if (r < 0)
+		s->write_error = (int)r;
+	return r;
+}
+
 /* One send of what is buffered and the piece: 0, -EAGAIN: the socket is full, or an error. */
 static ssize_t send_once(struct stream *s, struct str *piece)
 {
@@ -36,18 +52,12 @@ static ssize_t send_once(struct stream *s, struct str *piece)
 	ssize_t r;
 	int n = 0;
 
-	if (s->write_error)
-		return s->write_error;
-	if (!(s->ready & (POLL_WRITE | POLL_ERROR)))
-		return -EAGAIN;
 	if (stream_unsent(s))
 		iov[n++] = (struct iovec){ s->out + s->out_at, stream_unsent(s) };
 	if (piece->n)
 		iov[n++] = (struct iovec){ (char *)piece->p, piece->n };
-	r = s->loop->world->sock_send(s->loop->world, s->fd, iov, n);
-	if (r == -EAGAIN || (r >= 0 && (size_t)r < total))
-		s->ready &= (uint8_t)~(POLL_WRITE | POLL_ERROR);
-	else if (r < 0)
+	r = s->tls ? tls_send(s, iov, n) : stream_raw_send(s, iov, n, total);
+	if (s->tls && r < 0 && r != -EAGAIN)
 		s->write_error = (int)r;
 	if (r > 0)
 		sent(s, piece, (size_t)r);

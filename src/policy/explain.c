@@ -9,7 +9,7 @@
 #include "config/table.h"
 #include "policy/match.h"
 
-static void add_client(struct buf *out, const struct client *client)
+static void add_address(struct buf *out, const struct client *client)
 {
 	char text[ENDPOINT_TEXT_MAX];
 
@@ -22,12 +22,67 @@ static void add_client(struct buf *out, const struct client *client)
 		buf_add_lit(out, " (local)");
 }
 
+static void add_client(struct buf *out, const struct client *client)
+{
+	add_address(out, client);
+	if (client->login.n)
+		buf_printf(out, ", logged in as %.*s", STR_ARG(client->login));
+	if (client->fingerprint.n)
+		buf_printf(out, ", with certificate %.*s", STR_ARG(client->fingerprint));
+	if (client->has_popped)
+		buf_add_lit(out, ", who has looked at its mail");
+	if (client->helo.n)
+		buf_printf(out, ", HELO %.*s", STR_ARG(client->helo));
+}
+
 static void add_table(struct buf *out, const struct table *t)
 {
 	if (table_name(t).n)
 		buf_printf(out, "table %.*s", STR_ARG(table_name(t)));
 	else
 		buf_add_lit(out, "what the rule lists");
+}
+
+/* Behind "the client ...". */
+static void why_not_who(struct buf *out, const struct rule *rule, const struct client *client)
+{
+	switch (rule->who) {
+	case WHO_ANY:
+		return;
+	case WHO_LOCAL:
+		buf_add_lit(out, "is not local");
+		return;
+	case WHO_POP:
+		buf_add_lit(out, "has not looked at its mail");
+		return;
+	case WHO_NETWORKS:
+	case WHO_TABLE:
+		buf_add_lit(out, "is not in ");
+		break;
+	case WHO_LOGIN:
+		if (!client->login.n) {
+			buf_add_lit(out, "has not logged in");
+			return;
+		}
+		buf_printf(out, "has logged in as %.*s, who is not in ", STR_ARG(client->login));
+		break;
+	case WHO_CERTIFICATE:
+		if (!client->fingerprint.n || !rule->who_table) {
+			buf_add_str(out, client->fingerprint.n
+						 ? STR("has a certificate that nobody vouches for")
+						 : STR("has shown no certificate"));
+			return;
+		}
+		buf_add_lit(out, "has a certificate that is not in ");
+		break;
+	case WHO_HELO:
+		if (!client->helo.n) {
+			buf_add_lit(out, "has not said HELO");
+			return;
+		}
+		buf_printf(out, "says HELO %.*s, which is not in ", STR_ARG(client->helo));
+	}
+	add_table(out, rule->who_table);
 }
 
 static void why_not(struct buf *out, const struct rule *rule, enum match_part part,
@@ -40,13 +95,11 @@ static void why_not(struct buf *out, const struct rule *rule, enum match_part pa
 
 	if (part == MATCH_NOT_WHO) {
 		buf_add_lit(out, "the client ");
-		add_client(out, client);
-		if (rule->who == WHO_LOCAL) {
-			buf_add_lit(out, " is not local");
-			return;
+		if (rule->who == WHO_LOCAL || rule->who == WHO_NETWORKS || rule->who == WHO_TABLE) {
+			add_address(out, client);
+			buf_add_byte(out, ' ');
 		}
-		buf_add_lit(out, " is not in ");
-		add_table(out, rule->who_table);
+		why_not_who(out, rule, client);
 		return;
 	}
 	buf_printf(out, "the %s <%.*s> is not in ",
@@ -97,11 +150,20 @@ static void add_host(struct buf *out, const struct route_host *host)
 
 static void add_route(struct buf *out, const struct route *route)
 {
+	static const char *const tls[] = {
+		[TLS_OFF] = "without TLS", [TLS_OFFERED] = "TLS if it is offered",
+		[TLS_REQUIRED] = "TLS required", [TLS_IMPLICIT] = "TLS from the start",
+		[TLS_VERIFIED] = "TLS verified",
+	};
+
 	buf_printf(out, "route: %.*s (%s", STR_ARG(route->name),
 		   route->protocol == ROUTE_LMTP ? "LMTP" : "SMTP");
 	if (route->place.file)
 		buf_printf(out, ", %s:%u", route->place.file, route->place.line);
-	buf_add_lit(out, ", without TLS)\n");
+	buf_printf(out, ", %s", tls[route->tls]);
+	if (route->login_user.n)
+		buf_printf(out, ", login as %.*s", STR_ARG(route->login_user));
+	buf_add_lit(out, ")\n");
 	for (unsigned i = 0; i < route->hosts_n; i++)
 		add_host(out, &route->hosts[i]);
 }

@@ -2,18 +2,21 @@
  * policy - walks the rules for one recipient; see policy.h.
  *
  * The first rule whose three parts all fit - who connects, who sends, who receives - decides;
- * behind the last one mail is refused (promise D6). Only the client's address says who connects:
- * what it writes in HELO or MAIL is its own choice. An address with % or ! or a source route is an
- * address at its domain, nothing more: the relay never looks into local parts, so it cannot be
- * talked into relaying by them.
+ * behind the last one mail is refused (promise D6). Who connects is said by the client's address,
+ * by its login, by its certificate or by its having looked at its mail; what it writes in HELO or
+ * MAIL is its own choice: HELO counts only where mail is refused. An address with % or ! or a
+ * source route is an address at its domain, nothing more: the relay never looks into local parts,
+ * so it cannot be talked into relaying by them.
  */
 #include "policy/policy.h"
 
 #include "config/table.h"
+#include "net/tls.h"
 #include "policy/match.h"
 
 #define RELAYING_DENIED                                                                            \
 	REPLY(550, 5, 7, 1, "relaying denied: no rule takes mail for this recipient from you")
+#define ROUTED REPLY(550, 5, 7, 1, "no % or ! or @ within the local part of an address from you")
 #define NO_POSTMASTER REPLY(550, 5, 1, 1, "this relay has no postmaster to whom it could send this")
 
 void client_init(struct client *c, const struct endpoint *peer)
@@ -31,6 +34,25 @@ void client_init(struct client *c, const struct endpoint *peer)
 
 /* ---- the parts of a rule */
 
+static bool is_named(void *arg, struct str name)
+{
+	return stream_tls_names(arg, name);
+}
+
+/*
+ * A fingerprint is that certificate and no other, whoever made it. A name counts only in one that
+ * an authority of client_ca vouches for; a rule has few of them (config/ sees to that).
+ */
+static bool certificate_fits(const struct table *t, const struct client *client)
+{
+	if (!t)
+		return client->certificate_verified;
+	if (table_has_fingerprint(t, client->fingerprint))
+		return true;
+	return client->certificate_verified && client->tls &&
+	       table_any_name(t, is_named, (void *)(uintptr_t)client->tls);
+}
+
 static bool who_fits(const struct rule *rule, const struct client *client)
 {
 	switch (rule->who) {
@@ -41,6 +63,15 @@ static bool who_fits(const struct rule *rule, const struct client *client)
 	case WHO_NETWORKS:
 	case WHO_TABLE:
 		return table_has_ip(rule->who_table, &client->ip);
+	case WHO_LOGIN:
+		return client->login.n &&
+		       (!rule->who_table || table_has_login(rule->who_table, client->login));
+	case WHO_CERTIFICATE:
+		return client->fingerprint.n && certificate_fits(rule->who_table, client);
+	case WHO_POP:
+		return client->has_popped;
+	case WHO_HELO:
+		return client->helo.n && table_has_helo(rule->who_table, client->helo);
 	}
 	return false;
 }
@@ -90,6 +121,13 @@ static void refuse(struct decision *ret, const struct rule *rule, struct reply r
 	*ret = (struct decision){ .verdict = VERDICT_REFUSE, .rule = rule, .reply = reply };
 }
 
+/* user%host, host!user and "user@host": ways through the server behind us, also within quotes. */
+static bool is_routed(const struct address *a)
+{
+	return str_find(a->local, '%') >= 0 || str_find(a->local, '!') >= 0 ||
+	       str_find(a->local, '@') >= 0;
+}
+
 static void decide_by_rules(const struct config *c, const struct client *client,
 			    const struct address *sender, const struct address *recipient,
 			    struct decision *ret)
@@ -99,10 +137,12 @@ static void decide_by_rules(const struct config *c, const struct client *client,
 
 		if (policy_match(rule, client, sender, recipient) != MATCH_ALL)
 			continue;
-		if (rule->accept)
-			take(ret, rule, rule->route, recipient->whole);
-		else
+		if (!rule->accept)
 			refuse(ret, rule, rule->reply);
+		else if (rule->who == WHO_ANY && is_routed(recipient))
+			refuse(ret, rule, ROUTED);
+		else
+			take(ret, rule, rule->route, recipient->whole);
 		return;
 	}
 	refuse(ret, NULL, RELAYING_DENIED);

@@ -9,10 +9,20 @@
 #include "config/config.h"
 #include "smtp/address.h"
 
+struct stream;
+
+/* Who is talking to us, as far as is known by now. All that is borrowed belongs to the session. */
 struct client {
 	struct ip ip;		/* family 0: the control socket */
 	bool is_local;		/* 127.0.0.0/8, ::1, the control socket */
 	struct str login;	/* empty: none */
+	struct str helo;	/* as said; empty: not yet */
+	/* SHA-256 of its certificate, hex; empty: it has shown none */
+	struct str fingerprint;
+	bool certificate_verified;	/* an authority of client_ca vouches for it */
+	/* its names are asked of the stream (stream_tls_names); NULL: no TLS, or explain */
+	const struct stream *tls;
+	bool has_popped;	/* it looked at its mail from this address a while ago */
 };
 
 void client_init(struct client *c, const struct endpoint *peer);

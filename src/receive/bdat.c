@@ -44,6 +44,8 @@ static struct reply objection(const struct session *s, uint64_t size)
 	const struct transaction *t = &s->transaction;
 	uint64_t before = t->intake ? t->intake->reader.octets : 0;
 
+	if (session_lacks_tls(s))
+		return REPLY(530, 5, 7, 0, "Say STARTTLS first");
 	if (!s->helo.n)
 		return REPLY(503, 5, 5, 1, "Say EHLO first");
 	if (!t->open)

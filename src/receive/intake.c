@@ -18,12 +18,14 @@
 
 #include "base/mem.h"
 #include "mail/trace.h"
+#include "net/tls.h"
 
 #include <errno.h>
 
 #define RATE_GRACE (30 * SECOND)
 #define READ_SLACK (1024 * 1024)	/* octets; a small size_max shall not make it unkind */
 #define TO_LOGGED 3			/* recipients named in the log */
+#define ENCRYPTION_MAX 128		/* octets of version, cipher and bits */
 
 void intake_begin(struct session *s)
 {
@@ -164,20 +166,44 @@ static struct reply judge(const struct session *s)
 
 /* ---- all is there: the message */
 
-/* RFC 3848; RFC 6531 4.3 for mail that came with SMTPUTF8. */
+/* RFC 3848; RFC 6531 4.3 for mail that came with SMTPUTF8. S: by TLS, A: after AUTH. */
 static struct str protocol(const struct session *s)
 {
-	if (s->transaction.smtputf8)
-		return STR("UTF8SMTP");
-	return s->extended ? STR("ESMTP") : STR("SMTP");
+	static const struct str names[2][4] = {
+		{ { "ESMTP", 5 }, { "ESMTPS", 6 }, { "ESMTPA", 6 }, { "ESMTPSA", 7 } },
+		{ { "UTF8SMTP", 8 }, { "UTF8SMTPS", 9 }, { "UTF8SMTPA", 9 }, { "UTF8SMTPSA", 10 } },
+	};
+
+	if (!s->extended)
+		return STR("SMTP");
+	return names[s->transaction.smtputf8][session_has_tls(s) + 2 * (s->client.login.n > 0)];
+}
+
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384 256 bits" */
+static struct str encryption(const struct session *s, char *text, size_t size)
+{
+	const struct tls_facts *f = stream_tls(s->stream);
+
+	if (!f)
+		return STR_NONE;
+	snprintf(text, size, "%s %s %u bits", f->version, f->cipher, f->bits);
+	return str_of(text);
+}
+
+/* Mail of our own clients gets what it lacks (D5); that of others stays as it is. */
+static bool is_submitted(const struct session *s)
+{
+	return s->client.is_local || s->client.login.n || s->listen->submission;
 }
 
 static void add_received(struct buf *out, const struct session *s, struct str id, int64_t time_s)
 {
 	const struct transaction *t = &s->transaction;
-	char client[5 + ENDPOINT_TEXT_MAX] = "IPv6:";
+	char client[5 + ENDPOINT_TEXT_MAX] = "IPv6:", tls[ENCRYPTION_MAX];
 	struct trace trace = {
 		.helo = s->helo,
+		.client_name = str_of(s->stranger.name),
+		.tls = encryption(s, tls, sizeof(tls)),
 		.hostname = s->config->hostname,
 		.protocol = protocol(s),
 		.id = id,
@@ -198,14 +224,14 @@ static struct str make_head(const struct session *s, struct str id, int64_t time
 
 	buf_clear(out);
 	add_received(out, s, id, time_s);
-	if (s->client.is_local && !i->watch.has_message_id) {
+	if (is_submitted(s) && !i->watch.has_message_id) {
 		buf_add_lit(out, "Message-ID: <");
 		buf_add_str(out, id);
 		buf_add_byte(out, '@');
 		buf_add_str(out, s->config->hostname);
 		buf_add_lit(out, ">\r\n");
 	}
-	if (s->client.is_local && !i->watch.has_date) {
+	if (is_submitted(s) && !i->watch.has_date) {
 		buf_add_lit(out, "Date: ");
 		date_format(out, time_s);
 		buf_add_lit(out, "\r\n");
@@ -233,6 +259,7 @@ static struct message *make_message(const struct session *s, int64_t wall_ms)
 		.body = body_of(s),
 		.ret = t->ret,
 		.smtputf8 = t->smtputf8,
+		.requires_tls = t->requires_tls,
 		.local = s->client.is_local,
 		.tag = t->tag,
 		.arrived_ms = wall_ms,
@@ -266,6 +293,8 @@ static void log_received(const struct session *s, const struct message *m)
 	log_str("tag", message_tag(m));
 	log_ip("client", &s->client.ip);
 	log_str("helo", s->helo);
+	log_str("login", s->login);
+	log_cstr("tls", session_has_tls(s) ? stream_tls(s->stream)->version : "no");
 	log_cstr("message_id", t->intake->watch.message_id);
 	log_ms("ms", loop_now() - t->began);
 	log_end();
@@ -328,6 +357,9 @@ int intake_finish(struct session *s)
 	schedule_add(receive->schedule, m);
 	s->messages++;
 	log_received(s, m);
+	if (receive->help.strangers)
+		strangers_good(receive->help.strangers, s->config, session_clients(s), &s->client,
+			       &s->stranger, m->size, s->transaction.size);
 	message_unref(m);
 	return say_queued(s, str_of(text));
 }

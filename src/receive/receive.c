@@ -19,6 +19,7 @@
 #include "receive/receive.h"
 
 #include "base/mem.h"
+#include "policy/bans.h"
 #include "receive/service.h"
 #include "receive/session.h"
 #include "report/log.h"
@@ -37,6 +38,20 @@ struct arrival {
 	struct endpoint peer;
 };
 
+/*
+ * Failed handshakes are counted apart from failed logins: a server with whom we cannot agree on TLS
+ * tries again and again, and is no guesser of passwords. It costs us a handshake each time, so
+ * beyond some number it waits a minute.
+ */
+static const struct ban_limits handshake_limits = {
+	.free = 10,
+	.forget_ms = 30 * 1000,
+	.ban_after = 20,
+	.ban_ms = 60 * 1000,
+	.ban_max_ms = 15 * 60 * 1000,
+	.entries_max = 20000,
+};
+
 static void stop_loop(struct post *p);
 static void grace_over(struct timer *t);
 
@@ -47,6 +62,7 @@ struct receive *receive_new(struct net *n, struct spool *s, struct schedule *q)
 	r->net = n;
 	r->spool = s;
 	r->schedule = q;
+	r->handshakes = bans_new(&handshake_limits);
 	r->receptions_n = net_workers(n);
 	r->receptions = mem_calloc(r->receptions_n, sizeof(*r->receptions));
 	list_init(&r->listenings);
@@ -60,6 +76,11 @@ struct receive *receive_new(struct net *n, struct spool *s, struct schedule *q)
 		buf_init(&reception->head, CONTENT_HEAD_MAX);
 	}
 	return r;
+}
+
+void receive_help(struct receive *r, const struct receive_helpers *h)
+{
+	r->help = *h;
 }
 
 void receive_free(struct receive *r)
@@ -79,6 +100,7 @@ void receive_free(struct receive *r)
 		mem_free(r->receptions[i].thrown);
 		buf_done(&r->receptions[i].head);
 	}
+	bans_free(r->handshakes);
 	mem_free(r->receptions);
 	mem_free(r);
 }

@@ -12,6 +12,20 @@ struct receive;
 
 struct receive *receive_new(struct net *n, struct spool *s, struct schedule *q);
 /*
+ * Whom sessions ask beside the rules. What is NULL is not asked: no strangers are looked at, nobody
+ * can log in. All of it is borrowed and must live until receive_free.
+ */
+struct receive_helpers {
+	struct strangers *strangers;
+	struct logins *logins;
+	struct popped *popped;		/* who looked at his mail from there (SMTP after POP) */
+	struct recipients *recipients;	/* whom relay domains have */
+	struct domain_quota *quota;	/* how much of theirs may wait */
+};
+
+/* Once, before the first receive_listen. */
+void receive_help(struct receive *r, const struct receive_helpers *h);
+/*
  * Accept on a bound socket, on all loops, by the settings of `listen` for that endpoint in the
  * current configuration. From the main thread. 0, or -EEXIST.
  */

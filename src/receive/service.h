@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "net/stream.h"
+#include "policy/popped.h"
 #include "receive/receive.h"
 
 #include <stdatomic.h>
@@ -52,6 +53,7 @@ struct listening {
 	struct endpoint endpoint;
 	char *path;			/* owned; of a unix socket */
 	_Atomic unsigned sessions_n;
+	_Atomic unsigned tarpitted_n;	/* sessions that wait before a refusal */
 	bool open;			/* main thread only */
 	int fd;				/* not owned */
 	struct door *doors;		/* owned; one per loop */
@@ -63,6 +65,8 @@ struct receive {
 	struct schedule *schedule;
 	struct reception *receptions;	/* owned; one per loop */
 	unsigned receptions_n;
+	struct receive_helpers help;	/* set before the first receive_listen */
+	struct bans *handshakes;	/* owned; clients whose TLS fails again and again */
 	struct list listenings;		/* owned; main thread only */
 	uint64_t grace_ns;		/* set before the stop posts */
 	_Atomic unsigned live;		/* connections accepted and not yet over */
@@ -74,5 +78,11 @@ struct receive {
  * anything of the service, which may be freed as soon as live is 0.
  */
 void service_leave(struct reception *r, struct listening *l);
+
+/* Has it looked at its mail from there a while ago? */
+static inline bool service_has_popped(const struct receive *r, const struct ip *ip)
+{
+	return r->help.popped && popped_has(r->help.popped, ip, loop_now());
+}
 
 #endif

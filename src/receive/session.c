@@ -7,12 +7,13 @@
  *
  * The table says of each verb what must have come before, whether it must be the last of its
  * group, and whether its line may be long. What is checked here never reaches a handler. Input
- * that is there already behind EHLO, HELO or DATA was sent blindly: the first two are refused and
- * the session goes on; behind DATA it may be content, which must never be taken for commands, so
- * the session ends.
+ * that is there already behind EHLO, HELO, DATA or STARTTLS was sent blindly: the first two are
+ * refused and the session goes on; behind DATA it may be content, which must never be taken for
+ * commands, and behind STARTTLS somebody in between may have put it there, so the session ends.
  *
- * Input that came before the greeting is not held against a client: it is read once the greeting
- * is sent, as a group like any other (see docs/design/receiving.md).
+ * Where TLS is required, only what leads there is answered before (RFC 3207 4). Refusals beyond
+ * tarpit_after come late: the task sleeps, which costs nothing; so that the connections of an
+ * address are not used up by sleepers, beyond a quarter of them the client is cut instead.
  *
  * Ends: every wait may say -ETIMEDOUT (421 4.4.2) or -ECANCELED (shutdown, 421 4.3.2); a verb may
  * end the session by session_end. All unwind to session_main, which says the farewell and logs the
@@ -21,12 +22,14 @@
 #include "receive/session.h"
 
 #include "base/mem.h"
+#include "net/tls.h"
 
 #include <errno.h>
 
 #define OVER (-ECONNABORTED)	/* what session_end returns: .reason says why */
 #define FAREWELL (2 * SECOND)	/* for the last words to arrive */
 #define ARGS_LOGGED 320		/* octets of a refused MAIL's or RCPT's line in the log */
+#define TARPIT_SHARE 4		/* one of so many connections of an address may wait in it */
 
 enum needs { NOTHING, HELLO, TRANSACTION };
 enum group { ANYWHERE, LAST, ALONE };	/* ALONE: last, and what is there behind it is an error */
@@ -36,23 +39,30 @@ struct row {
 	uint8_t needs;		/* enum needs */
 	uint8_t group;		/* enum group */
 	bool bare;		/* takes no arguments */
-	bool long_line;		/* parameters may lengthen it: RFC 5321 4.5.3.1.4 */
+	bool plain;		/* before TLS, too, where it is required (RFC 3207 4) */
+	uint16_t line_max;	/* octets with CRLF; 0: COMMAND_LINE_MAX */
 };
 
+#define LONG COMMAND_LINE_EXTENDED_MAX	/* parameters lengthen it: RFC 5321 4.5.3.1.4 */
+
 static const struct row rows[] = {
-	[VERB_EHLO] = { ehlo_handle, NOTHING, ALONE, false, false },
-	[VERB_HELO] = { helo_handle, NOTHING, ALONE, false, false },
-	[VERB_MAIL] = { mail_handle, HELLO, ANYWHERE, false, true },
-	[VERB_RCPT] = { rcpt_handle, TRANSACTION, ANYWHERE, false, true },
-	[VERB_DATA] = { data_handle, TRANSACTION, ALONE, true, false },
+	[VERB_EHLO] = { ehlo_handle, NOTHING, ALONE, false, true, 0 },
+	[VERB_HELO] = { helo_handle, NOTHING, ALONE, false, true, 0 },
+	[VERB_MAIL] = { mail_handle, HELLO, ANYWHERE, false, false, LONG },
+	[VERB_RCPT] = { rcpt_handle, TRANSACTION, ANYWHERE, false, false, LONG },
+	[VERB_DATA] = { data_handle, TRANSACTION, ALONE, true, false, 0 },
 	/* Octets follow this one, whatever is wrong with it: only the handler may refuse it. */
-	[VERB_BDAT] = { bdat_handle, NOTHING, ANYWHERE, false, true },
-	[VERB_RSET] = { rset_handle, NOTHING, ANYWHERE, true, false },
-	[VERB_NOOP] = { noop_handle, NOTHING, LAST, false, false },
-	[VERB_VRFY] = { vrfy_handle, NOTHING, LAST, false, false },
-	[VERB_EXPN] = { expn_handle, NOTHING, LAST, false, false },
-	[VERB_HELP] = { help_handle, NOTHING, ANYWHERE, false, false },
-	[VERB_QUIT] = { quit_handle, NOTHING, LAST, true, false },
+	[VERB_BDAT] = { bdat_handle, NOTHING, ANYWHERE, false, true, LONG },
+	[VERB_RSET] = { rset_handle, NOTHING, ANYWHERE, true, false, 0 },
+	[VERB_NOOP] = { noop_handle, NOTHING, LAST, false, true, 0 },
+	[VERB_VRFY] = { vrfy_handle, NOTHING, LAST, false, false, 0 },
+	[VERB_EXPN] = { expn_handle, NOTHING, LAST, false, false, 0 },
+	[VERB_HELP] = { help_handle, NOTHING, ANYWHERE, false, false, 0 },
+	[VERB_QUIT] = { quit_handle, NOTHING, LAST, true, true, 0 },
+	[VERB_STARTTLS] = { starttls_handle, HELLO, ALONE, true, true, 0 },
+	[VERB_AUTH] = { auth_handle, HELLO, LAST, false, false, COMMAND_LINE_AUTH_MAX },
+	[VERB_ETRN] = { etrn_handle, HELLO, LAST, false, false, 0 },
+	[VERB_XCLIENT] = { xclient_handle, NOTHING, LAST, false, true, LONG },
 };
 
 /* ---- what verbs use */
@@ -105,6 +115,27 @@ int session_lost(struct session *s)
 	return session_end(s, "lost");
 }
 
+const struct config_clients *session_clients(const struct session *s)
+{
+	return s->listen->clients ? s->listen->clients : &s->config->clients;
+}
+
+bool session_is_strange(const struct session *s)
+{
+	return !s->client.is_local && !s->client.login.n && !s->client.certificate_verified &&
+	       !s->client.has_popped;
+}
+
+bool session_has_tls(const struct session *s)
+{
+	return stream_tls(s->stream) != NULL;
+}
+
+bool session_lacks_tls(const struct session *s)
+{
+	return s->listen->tls == TLS_REQUIRED && !session_has_tls(s);
+}
+
 /* Any reply that is put together. The buffer is our own: writing may suspend. */
 static int say_reply(struct session *s, const struct reply *reply) SUSPENDS
 {
@@ -141,6 +172,8 @@ int session_dismiss(struct session *s, struct reply reply, const char *reason)
 	int r;
 
 	log_refused(s, &reply);
+	if (s->silent)		/* nothing can be said: a handshake comes first */
+		return session_end(s, reason);
 	r = say_reply(s, &reply);
 	return r < 0 ? r : session_end(s, reason);
 }
@@ -150,13 +183,40 @@ int session_too_big(struct session *s)
 	return session_dismiss(s, REPLY(421, 4, 3, 4, "Far too big, closing"), "too-big");
 }
 
+/* 0; 1: too many wait already; or it is over. */
+static int tarpit(struct session *s) SUSPENDS
+{
+	_Atomic unsigned *waiting = &s->listening->tarpitted_n;
+	const struct config_clients *c = session_clients(s);
+	unsigned max = s->listen->connections_max / TARPIT_SHARE;
+	int r = session_flush(s);
+
+	if (r < 0)
+		return r;
+	if (atomic_fetch_add(waiting, 1) >= (max ? max : 1)) {
+		atomic_fetch_sub(waiting, 1);
+		return 1;
+	}
+	s->waiting = true;
+	r = task_sleep_until(session_deadline(s, c->tarpit_ns));
+	s->waiting = false;
+	atomic_fetch_sub(waiting, 1);
+	return r;
+}
+
 int session_refuse(struct session *s, struct reply reply)
 {
 	const struct reply enough = REPLY(421, 4, 7, 0, "Too many errors, closing");
+	const struct config_clients *c = session_clients(s);
+	int r = 0;
 
 	if (reply_is_permanent(&reply) && ++s->errors > s->listen->errors_max)
 		return session_dismiss(s, enough, "errors");
 	log_refused(s, &reply);
+	if (c->tarpit_ns && s->errors > c->tarpit_after && !s->client.is_local)
+		r = tarpit(s);
+	if (r)
+		return r < 0 ? r : session_dismiss(s, enough, "tarpit");
 	/* RFC 2034 4: none in responses to HELO and EHLO. */
 	if (s->verb == VERB_EHLO || s->verb == VERB_HELO)
 		reply.enhanced.class = 0;
@@ -192,7 +252,7 @@ static int next_line(struct session *s, struct str *ret) SUSPENDS
 	if (stream_unsent(s->stream) && !line_waits(s) && (r = session_flush(s)) < 0)
 		return r;
 	s->waiting = true;
-	r = stream_line(s->stream, COMMAND_LINE_EXTENDED_MAX, reply_deadline(s), ret);
+	r = stream_line(s->stream, COMMAND_LINE_AUTH_MAX, reply_deadline(s), ret);
 	s->waiting = false;
 	if (r == 0)
 		return session_lost(s);
@@ -217,7 +277,12 @@ static int cut_http(struct session *s) SUSPENDS
 /* Input that is there already behind a command that ends its group. */
 static int blind_input(struct session *s) SUSPENDS
 {
-	int r = session_refuse(s, REPLY(503, 5, 5, 1, "Wait for the reply before you send more"));
+	const struct reply injected = REPLY(554, 5, 5, 1, "Nothing may stand behind STARTTLS");
+	int r;
+
+	if (s->verb == VERB_STARTTLS)
+		return session_dismiss(s, injected, "blind-input");
+	r = session_refuse(s, REPLY(503, 5, 5, 1, "Wait for the reply before you send more"));
 
 	return r < 0 || s->verb != VERB_DATA ? r : session_end(s, "blind-input");
 }
@@ -238,8 +303,10 @@ static bool comes_too_early(const struct session *s, const struct row *row)
 static int dispatch(struct session *s, const struct row *row, size_t line_n,
 		    struct str args) SUSPENDS
 {
-	if (line_n + 2 > COMMAND_LINE_MAX && !row->long_line)
+	if (line_n + 2 > (row->line_max ? row->line_max : COMMAND_LINE_MAX))
 		return session_refuse(s, REPLY(500, 5, 5, 2, "Line too long"));
+	if (!row->plain && session_lacks_tls(s))
+		return session_refuse(s, REPLY(530, 5, 7, 0, "Say STARTTLS first"));
 	if (comes_too_early(s, row))
 		return out_of_order(s);
 	if (row->bare && args.n)
@@ -256,7 +323,8 @@ static int dispatch_alone(struct session *s, const struct row *row, size_t line_
 	char *copy = str_dup(args);
 	int r;
 
-	if (session_has_input(s))
+	/* Where TLS is not offered nothing can be injected into it. */
+	if (session_has_input(s) && (s->verb != VERB_STARTTLS || session_may_starttls(s)))
 		r = blind_input(s);
 	else
 		r = dispatch(s, row, line_n, str_make(copy, args.n));
@@ -291,15 +359,26 @@ static int command(struct session *s) SUSPENDS
 
 /* ---- beginning and end */
 
-/* "220 relay.example ESMTP Relevo": no enhanced code (RFC 2034 4). */
-static int greet(struct session *s) SUSPENDS
+void session_set_helo(struct session *s, struct str name)
 {
-	const struct str pieces[] = { STR("220 "), s->config->hostname,
-				      s->listen->banner.n ? STR(" ") : STR_NONE, s->listen->banner,
-				      STR("\r\n") };
-	int r = session_say_all(s, pieces, sizeof(pieces) / sizeof(pieces[0]));
+	mem_free((char *)s->helo.p);
+	s->helo = name.n ? str_make(mem_dup(name.p, name.n), name.n) : STR_NONE;
+	s->client.helo = s->helo;
+}
 
-	return r < 0 ? r : session_flush(s);
+void session_set_login(struct session *s, struct str name)
+{
+	mem_free((char *)s->login.p);
+	s->login = name.n ? str_make(mem_dup(name.p, name.n), name.n) : STR_NONE;
+	s->client.login = s->login;
+}
+
+void session_forget(struct session *s)
+{
+	transaction_reset(s);
+	session_set_helo(s, STR_NONE);
+	session_set_login(s, STR_NONE);
+	s->extended = false;
 }
 
 /* Sends what is left, with a last word where one is due, and closes so that it arrives. */
@@ -324,19 +403,14 @@ static void farewell(struct session *s, int error) SUSPENDS
 		log_refused(s, last);
 		say_reply(s, last);
 	}
-	/* The plain case: nothing unread is there that would make the kernel reset. */
-	if (s->verb == VERB_QUIT && !session_has_input(s) && stream_flush(s->stream, s->ends) == 0)
+	/*
+	 * The plain case: nothing unread is there that would make the kernel reset. TLS is ended in
+	 * order, or the client must think that somebody cut our last words.
+	 */
+	if (s->verb == VERB_QUIT && !session_has_tls(s) && !session_has_input(s) &&
+	    stream_flush(s->stream, s->ends) == 0)
 		return;
 	stream_linger(s->stream, s->ends);
-}
-
-static void log_connected(const struct session *s)
-{
-	log_begin(LOG_CONNECTED);
-	log_cstr("session", s->id);
-	log_endpoint("client", stream_peer(s->stream));
-	log_endpoint("listen", &s->listening->endpoint);
-	log_end();
 }
 
 static void log_disconnected(const struct session *s, int error)
@@ -345,6 +419,7 @@ static void log_disconnected(const struct session *s, int error)
 	log_cstr("session", s->id);
 	log_ip("client", &s->client.ip);
 	log_str("helo", s->helo);
+	log_str("login", s->login);
 	log_cstr("reason", s->reason ? s->reason : "lost");
 	if (!s->reason)
 		log_errno("error", error);
@@ -361,10 +436,9 @@ static void session_free(struct session *s)
 	struct reception *r = s->reception;
 	struct listening *l = s->listening;
 
-	transaction_reset(s);
+	session_forget(s);
 	stream_free(s->stream);
 	transcript_free(s->transcript);
-	mem_free((char *)s->helo.p);
 	config_unref(s->config);
 	list_remove(&s->in_reception);
 	mem_free(s);
@@ -377,13 +451,13 @@ static void session_main(void *arg)
 	int r;
 
 	task_note(NULL, "receive");
-	log_connected(s);
-	r = greet(s);
+	r = session_welcome(s);
 	while (r >= 0)
 		r = command(s);
 	transaction_reset(s);
 	farewell(s, r);
 	log_disconnected(s, r);
+	session_uncount(s);
 	session_free(s);
 }
 
@@ -413,7 +487,8 @@ bool session_start(struct reception *r, struct listening *l, int fd, const struc
 	s->began = loop_now();
 	s->ends = listen->session_max_ns ? s->began + listen->session_max_ns : NEVER;
 	session_id_make(s->id);
-	client_init(&s->client, peer);
+	session_set_peer(s, peer);
+	s->origin = s->client.ip;
 	s->task = task_start(NULL, session_main, s, "session");
 	if (!s->task) {
 		config_unref(config);

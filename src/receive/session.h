@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "net/stream.h"
 #include "policy/policy.h"
+#include "policy/strangers.h"
 #include "receive/service.h"
 #include "report/log.h"
 #include "smtp/command.h"
@@ -31,6 +32,7 @@ struct transaction {
 	enum body body;
 	enum dsn_ret ret;
 	bool smtputf8;
+	bool requires_tls;		/* RFC 8689 */
 	const struct name *tag;		/* of the first rule that has one; NULL: none */
 	struct envelope_recipient *recipients;
 	uint32_t *hashes;		/* of the addresses: finds duplicates */
@@ -47,8 +49,14 @@ struct session {
 	struct stream *stream;		/* owned */
 	struct task *task;
 	struct transcript *transcript;	/* owned, or NULL */
-	struct client client;
+	/* the other end, or whom a proxy named; its address before any XCLIENT */
+	struct endpoint peer;
+	struct ip origin;
+	struct client client;		/* .helo and .login are borrowed from here: */
 	struct str helo;		/* owned; empty before EHLO or HELO */
+	struct str login;		/* owned; empty: nobody has logged in */
+	struct stranger stranger;
+	bool counted;			/* strangers_connected was asked */
 	bool extended;			/* by EHLO */
 	bool waiting;			/* for a command: may be cancelled for a shutdown */
 	bool silent;			/* ends without another word: the client has gone, or D4 */
@@ -56,7 +64,7 @@ struct session {
 	struct str args;		/* of MAIL and RCPT while they are at work: for the log */
 	const char *reason;		/* why it ended: a literal */
 	uint64_t began, ends;		/* loop time */
-	uint32_t messages, commands, errors;
+	uint32_t messages, commands, errors, etrns;
 	uint64_t octets;		/* of content, thrown away or not */
 	char id[SESSION_ID_MAX];
 	struct transaction transaction;
@@ -97,6 +105,38 @@ bool session_has_input(struct session *s);
 /* So long from now, but not beyond the end of the session's time. */
 uint64_t session_deadline(const struct session *s, uint64_t wait_ns);
 
+/* What is asked of strangers on this address. */
+const struct config_clients *session_clients(const struct session *s);
+/* Nobody that we know by network, login, certificate or by his having looked at his mail. */
+bool session_is_strange(const struct session *s);
+bool session_has_tls(const struct session *s);
+/* TLS is required here and has not begun: 530 5.7.0. */
+bool session_lacks_tls(const struct session *s);
+bool session_may_starttls(const struct session *s);
+/* Mechanisms that AUTH may name now: bits 1 << enum sasl_mechanism. */
+unsigned session_mechanisms(const struct session *s);
+/* OFFER_* for the parameters of MAIL. */
+unsigned session_offers(const struct session *s);
+/* What the client said so far is worth nothing any more: after STARTTLS, XCLIENT. */
+void session_forget(struct session *s);
+void session_set_helo(struct session *s, struct str name);
+void session_set_login(struct session *s, struct str name);
+
+/* ---- welcome.c: from the connection to the greeting */
+int session_welcome(struct session *s) SUSPENDS;
+/* May this client be here at all? 0, or it was dismissed. Again when XCLIENT names another. */
+int session_admit(struct session *s) SUSPENDS;
+/* It is gone, or another takes its place. */
+void session_uncount(struct session *s);
+/* Lists and names are asked. */
+void session_look_up(struct session *s) SUSPENDS;
+int session_greet(struct session *s) SUSPENDS;
+/* peer has become another: is_local, has_popped. */
+void session_set_peer(struct session *s, const struct endpoint *peer);
+
+/* ---- starttls.c: the handshake. 0, or the session ends. */
+int session_handshake(struct session *s) SUSPENDS;
+
 /* ---- transaction.c */
 void transaction_reset(struct session *s);	/* whatever there is of it */
 void transaction_begin(struct session *s, const struct mail_command *m);
@@ -110,11 +150,19 @@ int mail_handle(struct session *s, struct str args) SUSPENDS;
 int rcpt_handle(struct session *s, struct str args) SUSPENDS;
 int data_handle(struct session *s, struct str args) SUSPENDS;
 int bdat_handle(struct session *s, struct str args) SUSPENDS;
+int starttls_handle(struct session *s, struct str args) SUSPENDS;
+int auth_handle(struct session *s, struct str args) SUSPENDS;
+int etrn_handle(struct session *s, struct str args) SUSPENDS;
+int xclient_handle(struct session *s, struct str args) SUSPENDS;
 int rset_handle(struct session *s, struct str args) SUSPENDS;
 int noop_handle(struct session *s, struct str args) SUSPENDS;
 int vrfy_handle(struct session *s, struct str args) SUSPENDS;
 int expn_handle(struct session *s, struct str args) SUSPENDS;
 int help_handle(struct session *s, struct str args) SUSPENDS;
 int quit_handle(struct session *s, struct str args) SUSPENDS;
+
+
+/* ---- etrn.c */
+bool etrn_may(const struct session *s);	/* some route's mail may be asked for */
 
 #endif

@@ -35,7 +35,8 @@ int expn_handle(struct session *s, struct str args)
 int help_handle(struct session *s, struct str args)
 {
 	(void)args;
-	return session_say(s, STR("214-2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT\r\n"
+	return session_say(s, STR("214-2.0.0 EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP "
+				  "VRFY ETRN QUIT\r\n"
 				  "214 2.0.0 This is a mail relay: RFC 5321\r\n"));
 }
 

@@ -41,6 +41,7 @@ void transaction_begin(struct session *s, const struct mail_command *m)
 	t->body = m->body;
 	t->ret = m->ret;
 	t->smtputf8 = m->smtputf8;
+	t->requires_tls = m->requiretls;
 }
 
 /* The local part is its owner's, byte for byte; the domain compares without case (RFC 5321 2.4). */

@@ -19,11 +19,18 @@
 	X(WARNING, "warning", "something the administrator should look at") \
 	X(CRASHED, "crashed", "the worker died and is started again") \
 	X(LOG_DROPPED, "log-dropped", "lines were lost because the log's target was stuck") \
+	X(SANDBOX, "sandbox", "what the worker gave up before it served anybody") \
 	/* sessions in */ \
 	X(CONNECTED, "connected", "a client connected") \
 	X(DISCONNECTED, "disconnected", "a session ended, with its totals and why") \
 	X(REFUSED, "refused", "a command was answered with 4xx or 5xx") \
 	X(RECEIVED, "received", "a message is safe in the spool and was acknowledged") \
+	X(TLS, "tls", "a session is encrypted: how, and what certificate the client has") \
+	X(TLS_FAILED, "tls-failed", "a handshake failed, and why; the connection is closed") \
+	X(LOGIN, "login", "a client logged in") \
+	X(LOGIN_FAILED, "login-failed", "a login failed, or could not be judged, and why") \
+	X(POPPED, "popped", "a client logged in by POP3 and may relay for a while") \
+	X(BANNED, "banned", "a client's network is shut out for a while after failed logins") \
 	/* queue */ \
 	X(DELIVERED, "delivered", "a recipient's mailbox took the message (LMTP)") \
 	X(RELAYED, "relayed", "the next hop took a recipient") \
@@ -49,6 +56,9 @@
 	X(RESUMED, "resumed", "an operator ended a suspension") \
 	X(RETURNED, "returned", "an operator returned a recipient to the sender") \
 	X(REROUTED, "rerouted", "an operator sent a recipient another way") \
+	X(SECURED, "secured", "a connection to a next hop speaks TLS, and what vouches for it") \
+	X(POLICY, "policy", "an MTA-STS policy was fetched, or could not be") \
+	X(TLS_REPORT, "tls-report", "a daily report about TLS was sent, or could not be") \
 	/* spool */ \
 	X(RECOVERED, "recovered", "the spool was read at start") \
 	X(SPOOL_DAMAGE, "spool-damage", "a damaged part of the spool was quarantined") \

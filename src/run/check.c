@@ -20,7 +20,9 @@ static int usage(const char *text)
 
 static void print_count(unsigned n, const char *word)
 {
-	printf("%u %s%s", n, word, n == 1 ? "" : "s");
+	bool hisses = word[strlen(word) - 1] == 's';
+
+	printf("%u %s%s", n, word, n == 1 ? "" : hisses ? "es" : "s");
 }
 
 static void print_summary(const char *path, const struct config *c, unsigned errors,
@@ -73,7 +75,7 @@ int check_main(int argc, char **argv)
 
 /* What explain asks about: a mail, or a destination. */
 struct question {
-	const char *path, *client, *login, *from, *to;
+	const char *path, *client, *login, *helo, *certificate, *from, *to;
 	const char *destination, *state;
 	bool json;
 };
@@ -96,8 +98,27 @@ static bool parse_address(const char *text, bool null_path, struct address *ret,
 	return false;
 }
 
-static bool parse_client(const char *text, const char *login, struct client *ret)
+/* A fingerprint: without its colons, in small letters, as handshakes tell it. */
+static bool parse_certificate(const char *text, char ret[65])
 {
+	unsigned n = 0;
+
+	for (const char *p = text; *p; p++) {
+		char c = ascii_lower(*p);
+
+		if (c == ':')
+			continue;
+		if (n == 64 || (!ascii_is_digit(c) && (c < 'a' || c > 'f')))
+			return false;
+		ret[n++] = c;
+	}
+	return n == 64;
+}
+
+static bool parse_client(const struct question *q, struct client *ret)
+{
+	static char fingerprint[65];
+	const char *text = q->client;
 	struct endpoint peer = { 0 };
 
 	if (strcmp(text, "local") != 0 && !ip_parse(str_of(text), &peer.ip)) {
@@ -105,7 +126,16 @@ static bool parse_client(const char *text, const char *login, struct client *ret
 		return false;
 	}
 	client_init(ret, &peer);
-	ret->login = str_of(login);
+	ret->login = str_of(q->login);
+	ret->helo = str_of(q->helo);
+	if (!q->certificate)
+		return true;
+	if (!parse_certificate(q->certificate, fingerprint)) {
+		fprintf(stderr, "relevo explain: --certificate \"%s\" is no fingerprint "
+				"(SHA-256, 64 hex digits).\n", q->certificate);
+		return false;
+	}
+	ret->fingerprint = str_of(fingerprint);
 	return true;
 }
 
@@ -131,7 +161,7 @@ static int explain(const struct question *q)
 	struct client client;
 	struct config *c;
 
-	if (!parse_client(q->client, q->login, &client) ||
+	if (!parse_client(q, &client) ||
 	    !parse_address(q->from, true, &from, "--from") ||
 	    !parse_address(q->to, false, &to, "--to"))
 		return 2;
@@ -195,21 +225,25 @@ int explain_main(int argc, char **argv)
 	struct question q = { .path = CONFIG_PATH_DEFAULT };
 	const struct argument_row rows[] = {
 		{ "-c", &q.path, NULL }, { "--client", &q.client, NULL },
-			{ "--login", &q.login, NULL },
+			{ "--login", &q.login, NULL }, { "--helo", &q.helo, NULL },
+			{ "--certificate", &q.certificate, NULL },
 		{ "--from", &q.from, NULL }, { "--to", &q.to, NULL },
 		{ "--destination", &q.destination, NULL }, { "--state", &q.state, NULL },
 		{ "--json", NULL, &q.json },
 	};
 	bool is_mail;
 
-	if (!arguments_parse("explain", &argc, argv, rows, 8))
+	if (!arguments_parse("explain", &argc, argv, rows,
+			     sizeof(rows) / sizeof(rows[0])))
 		return 2;
 	is_mail = q.client && q.from && q.to && !q.state && !q.json;
-	if (!argc && q.destination && !q.client && !q.from && !q.to && !q.login)
+	if (!argc && q.destination && !q.client && !q.from && !q.to && !q.login &&
+	    !q.helo && !q.certificate)
 		return explain_asked(&q);
 	if (argc || q.destination || !is_mail)
-		return usage("relevo explain [-c FILE] --client IP [--login NAME] --from ADDRESS "
-			     "--to ADDRESS\n"
+		return usage("relevo explain [-c FILE] --client IP [--login NAME] [--helo NAME] "
+			     "[--certificate FINGERPRINT]\n"
+			     "               --from ADDRESS --to ADDRESS\n"
 			     "relevo explain [-c FILE | --state FOLDER] [--json] --destination "
 			     "NAME\n");
 	return explain(&q);

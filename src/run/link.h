@@ -3,7 +3,8 @@
  *
  * The worker tells how it is and asks for listening sockets (it may not bind low ports itself);
  * the supervisor answers such a question with an error number, and with the socket as SCM_RIGHTS
- * if that is 0. Everything else is one way.
+ * if that is 0. When keys may have changed it asks for a new signer (signer.h) likewise. Everything
+ * else is one way.
  */
 #ifndef RUN_LINK_H
 #define RUN_LINK_H
@@ -18,11 +19,16 @@ enum link_kind {
 	LINK_STOPPING,		/* worker: a shutdown began */
 	LINK_LISTEN,		/* worker: bind this, please */
 	LINK_LISTENING,		/* supervisor: the answer */
+	LINK_ALIVE,		/* worker: every loop has turned since the last one */
+	LINK_KEYS,		/* worker: read the keys anew, please */
+	LINK_KEYED,		/* supervisor: the answer; LINK_SIGNERs went before it */
+	LINK_SIGNER,		/* supervisor: a channel to the signer, at any time */
 };
 
 struct link_message {
 	uint32_t kind;
-	int32_t error;			/* LINK_LISTENING: 0 or -errno */
+	int32_t error;			/* LINK_LISTENING, LINK_KEYED: 0 or -errno */
+	uint32_t index;			/* LINK_SIGNER: of the loop */
 	struct ip ip;			/* LINK_LISTEN */
 	uint16_t port;
 	char path[ENDPOINT_PATH_MAX + 1];

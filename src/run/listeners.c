@@ -61,6 +61,9 @@ static bool is_named(const struct config *c, const struct endpoint *e)
 	for (unsigned i = 0; i < c->listens_n; i++)
 		if (endpoint_eq(&c->listens[i].endpoint, e))
 			return true;
+	for (unsigned i = 0; i < c->pops_n; i++)
+		if (endpoint_eq(&c->pops[i].endpoint, e))
+			return true;
 	return false;
 }
 
@@ -124,6 +127,19 @@ static int add_patiently(struct listeners *l, const struct endpoint *e, uint64_t
 	return r;
 }
 
+static bool bind_one(struct listeners *l, const struct endpoint *e,
+		     const struct config_place *place, uint64_t until, struct buf *messages)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	int r = add_patiently(l, e, until);
+
+	if (r >= 0)
+		return true;
+	buf_printf(messages, "%s:%u: cannot listen on %s: %s.\n", place->file, place->line,
+		   endpoint_text(text, e), bind_hint(r));
+	return false;
+}
+
 bool listeners_bind(struct listeners *l, const struct config *c, bool handed_over,
 		    struct buf *messages)
 {
@@ -133,17 +149,9 @@ bool listeners_bind(struct listeners *l, const struct config *c, bool handed_ove
 
 	if (handed_over)
 		take_handed_over(l, c, messages);
-	for (unsigned i = 0; i < c->listens_n; i++) {
-		const struct config_listen *at = &c->listens[i];
-		char text[ENDPOINT_TEXT_MAX];
-		int r = add_patiently(l, &at->endpoint, until);
-
-		if (r >= 0)
-			continue;
-		buf_printf(messages, "%s:%u: cannot listen on %s: %s.\n", at->place.file,
-			   at->place.line,
-			   endpoint_text(text, &at->endpoint), bind_hint(r));
-		all = false;
-	}
+	for (unsigned i = 0; i < c->listens_n; i++)
+		all &= bind_one(l, &c->listens[i].endpoint, &c->listens[i].place, until, messages);
+	for (unsigned i = 0; i < c->pops_n; i++)
+		all &= bind_one(l, &c->pops[i].endpoint, &c->pops[i].place, until, messages);
 	return all;
 }

@@ -51,3 +51,15 @@ int notify_listen_fds(void)
 		return 0;
 	return (int)n;
 }
+
+uint64_t notify_watchdog_us(void)
+{
+	const char *us = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	uint64_t n, who;
+
+	if (!us || !str_parse_u64(str_of(us), UINT64_MAX / 1000, &n))
+		return 0;
+	if (pid && (!str_parse_u64(str_of(pid), INT32_MAX, &who) || (pid_t)who != getpid()))
+		return 0;
+	return n;
+}

@@ -5,6 +5,8 @@
 #ifndef RUN_NOTIFY_H
 #define RUN_NOTIFY_H
 
+#include <stdint.h>
+
 /* "READY=1", "STOPPING=1", ... to $NOTIFY_SOCKET; nothing happens without one. */
 void notify_send(const char *state);
 void notify_reloading(void);	/* RELOADING=1 with the time that systemd wants beside it */
@@ -15,5 +17,8 @@ void notify_reloading(void);	/* RELOADING=1 with the time that systemd wants bes
  */
 #define LISTEN_FDS_START 3
 int notify_listen_fds(void);
+
+/* WatchdogSec= of the unit, microseconds: so often at least it wants WATCHDOG=1; 0: it does not. */
+uint64_t notify_watchdog_us(void);
 
 #endif

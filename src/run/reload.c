@@ -10,13 +10,14 @@
 
 #include "base/mem.h"
 #include "dns/dns.h"
+#include "policy/strangers.h"
+#include "receive/logins.h"
+#include "pop/pop.h"
 #include "report/log.h"
+#include "run/confine.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <unistd.h>
-
-#define LISTEN_WAIT_MS 5000
 
 static void tell(const struct worker *w, enum link_kind kind)
 {
@@ -37,60 +38,37 @@ static void warn_fixed(struct buf *messages, const struct config *old, const str
 					   names[i]);
 }
 
-/* Ask the supervisor for a socket. fd, or -errno. */
-static int ask_for_listener(const struct worker *w, const struct endpoint *e)
-{
-	struct pollfd p = { .fd = w->start->link, .events = POLLIN };
-	struct link_message m;
-	int r, fd = -1;
-
-	/* the answer to a question that was given up */
-	while (link_receive(p.fd, &m, &fd) == 1)
-		if (fd >= 0)
-			close(fd);
-	m = (struct link_message){ .kind = LINK_LISTEN };
-	link_from_endpoint(&m, e);
-	r = link_send(p.fd, &m, -1);
-	if (r < 0)
-		return r;
-	do
-		r = poll(&p, 1, LISTEN_WAIT_MS);
-	while (r < 0 && errno == EINTR);
-	if (r <= 0)
-		return -ETIMEDOUT;
-	r = link_receive(p.fd, &m, &fd);
-	if (r <= 0)
-		return r < 0 ? r : -EPIPE;
-	if (m.error < 0)
-		return m.error;
-	return fd >= 0 ? fd : -EPROTO;
-}
-
 /*
  * The sockets that c needs and that are not there yet; they are put behind the others of the
  * table.
  */
-static bool gain_listeners(struct worker *w, const struct config *c, struct buf *messages)
+static bool gain_listener(struct worker *w, const struct endpoint *e,
+			  const struct config_place *place, struct buf *messages)
 {
 	struct listeners *l = w->start->listeners;
 	char text[ENDPOINT_TEXT_MAX];
+	int fd;
 
-	for (unsigned i = 0; i < c->listens_n; i++) {
-		const struct config_listen *at = &c->listens[i];
-		int fd;
-
-		if (listeners_find(l, &at->endpoint) >= 0)
-			continue;
-		fd = l->n < LISTENERS_MAX ? ask_for_listener(w, &at->endpoint) : -EMFILE;
-		if (fd < 0) {
-			buf_printf(messages, "%s:%u: error: cannot listen on %s: %s\n",
-				   at->place.file,
-				   at->place.line, endpoint_text(text, &at->endpoint),
-					   strerror(-fd));
-			return false;
-		}
-		listeners_put(l, &at->endpoint, fd);
+	if (listeners_find(l, e) >= 0)
+		return true;
+	fd = l->n < LISTENERS_MAX ? worker_ask_listener(w, e) : -EMFILE;
+	if (fd < 0) {
+		buf_printf(messages, "%s:%u: error: cannot listen on %s: %s\n", place->file,
+			   place->line, endpoint_text(text, e), strerror(-fd));
+		return false;
 	}
+	listeners_put(l, e, fd);
+	return true;
+}
+
+static bool gain_listeners(struct worker *w, const struct config *c, struct buf *messages)
+{
+	for (unsigned i = 0; i < c->listens_n; i++)
+		if (!gain_listener(w, &c->listens[i].endpoint, &c->listens[i].place, messages))
+			return false;
+	for (unsigned i = 0; i < c->pops_n; i++)
+		if (!gain_listener(w, &c->pops[i].endpoint, &c->pops[i].place, messages))
+			return false;
 	return true;
 }
 
@@ -111,24 +89,7 @@ static void log_lines(enum log_event event, struct buf *messages, size_t from)
 	}
 }
 
-static void listen_new(struct worker *w, const struct listeners *l, unsigned from,
-		       struct buf *messages)
-{
-	char text[ENDPOINT_TEXT_MAX];
-
-	for (unsigned i = from; i < l->n; i++) {
-		int r = receive_listen(w->receive, l->at[i].fd, &l->at[i].endpoint);
-
-		if (r < 0)
-			buf_printf(messages, "warning: cannot accept connections on %s: %s\n",
-				   endpoint_text(text, &l->at[i].endpoint), strerror(-r));
-		log_begin(LOG_LISTENING);
-		log_endpoint("address", &l->at[i].endpoint);
-		log_end();
-	}
-}
-
-static bool is_named(const struct config *c, const struct endpoint *e)
+static bool is_smtp(const struct config *c, const struct endpoint *e)
 {
 	for (unsigned i = 0; i < c->listens_n; i++)
 		if (endpoint_eq(&c->listens[i].endpoint, e))
@@ -136,14 +97,43 @@ static bool is_named(const struct config *c, const struct endpoint *e)
 	return false;
 }
 
+static bool is_pop(const struct config *c, const struct endpoint *e)
+{
+	for (unsigned i = 0; i < c->pops_n; i++)
+		if (endpoint_eq(&c->pops[i].endpoint, e))
+			return true;
+	return false;
+}
+
+static void listen_new(struct worker *w, const struct config *c, unsigned from,
+		       struct buf *messages)
+{
+	const struct listeners *l = w->start->listeners;
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (unsigned i = from; i < l->n; i++) {
+		const struct endpoint *e = &l->at[i].endpoint;
+		int r = is_pop(c, e) ? pop_listen(w->pop, l->at[i].fd, e)
+				     : receive_listen(w->receive, l->at[i].fd, e);
+
+		if (r < 0)
+			buf_printf(messages, "warning: cannot accept connections on %s: %s\n",
+				   endpoint_text(text, e), strerror(-r));
+		log_begin(LOG_LISTENING);
+		log_endpoint("address", e);
+		log_end();
+	}
+}
+
 static void unlisten_gone(struct worker *w, const struct config *c)
 {
 	struct listeners *l = w->start->listeners;
 
 	for (unsigned i = l->n; i-- > 0;) {
-		if (is_named(c, &l->at[i].endpoint))
+		if (is_smtp(c, &l->at[i].endpoint) || is_pop(c, &l->at[i].endpoint))
 			continue;
 		receive_unlisten(w->receive, &l->at[i].endpoint);
+		pop_unlisten(w->pop, &l->at[i].endpoint);
 		listeners_remove(l, i);
 	}
 }
@@ -173,9 +163,12 @@ static void put_in_force(struct worker *w, struct config *new, unsigned from, st
 	struct spool_options o;
 	int r;
 
+	logins_reload(w->logins, new, messages);
+	strangers_reload(w->strangers, new);
 	config_set_current(config_ref(new));	/* receive_listen looks its settings up there */
 	resolve_anew(w, new, messages);
-	listen_new(w, w->start->listeners, from, messages);
+	pop_reload(w->pop, new, messages);
+	listen_new(w, new, from, messages);
 	unlisten_gone(w, new);
 	worker_spool_options(w, new, &o);
 	spool_set_limits(w->spool, &o);
@@ -186,6 +179,17 @@ static void put_in_force(struct worker *w, struct config *new, unsigned from, st
 			   "warning: cannot open the log file %s: %s; the old one is kept\n",
 			   new->log.file, strerror(-r));
 	config_unref(new);
+}
+
+/* What was "Permission denied" because the folder is new: a restart opens it. */
+static void explain_denied(struct buf *messages)
+{
+	const char *path = confine_denied();
+
+	if (path)
+		buf_printf(messages, "%s: error: no file of this folder was named when the relay "
+				     "started, so its sandbox does not reach it: restart the "
+				     "relay\n", path);
 }
 
 static int refuse(struct worker *w, struct buf *messages, size_t from, unsigned errors)
@@ -208,7 +212,8 @@ int worker_reload(struct worker *w, struct buf *messages)
 
 	tell(w, LINK_RELOADING);
 	new = config_load(w->config_path, true, messages, &errors, &warnings);
-	if (new && !gain_listeners(w, new, messages)) {
+	explain_denied(messages);
+	if (new && (!gain_listeners(w, new, messages) || !worker_ask_keys(w, messages))) {
 		while (l->n > before)
 			listeners_remove(l, l->n - 1);
 		config_unref(new);

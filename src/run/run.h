@@ -16,6 +16,7 @@ int reference_main(int argc, char **argv);	/* relevo reference settings|events *
 int spool_main(int argc, char **argv);		/* relevo spool check|dump */
 int backup_main(int argc, char **argv);		/* relevo backup */
 int restore_main(int argc, char **argv);	/* relevo restore */
+int user_main(int argc, char **argv);		/* relevo user */
 int demo_main(int argc, char **argv);		/* relevo demo */
 
 #endif

@@ -5,14 +5,18 @@
  * worker, and then only waits: for signals, for the worker's messages, for its end. It keeps what
  * a new worker needs - the last configuration that was sound, the sockets, the page with the
  * crash notes - so that a crash costs the sessions of that moment and nothing else. It stays
- * single-threaded and small, because nobody restarts it, and starts no actor, because it forks.
+ * single-threaded and small, because nobody restarts it, and starts no actor, because it forks. It
+ * keeps the signer as well, which has the private keys (signer_keeper.h), and sees to it that the
+ * worker's loops turn (watchdog.h).
  */
 #include "run/run.h"
 
 #include "base/mem.h"
 #include "control/arguments.h"
+#include "run/confine.h"
 #include "run/notify.h"
 #include "run/signals.h"
+#include "run/watchdog.h"
 #include "run/worker.h"
 
 #include <errno.h>
@@ -31,6 +35,7 @@
 /* A shutdown that takes longer is ended by force: the spool is safe. */
 #define END_MAX_S 40
 #define MESSAGES_MAX (1024 * 1024)
+#define HOUR (3600 * SECOND)
 
 struct supervisor {
 	const char *path;		/* of the configuration */
@@ -47,6 +52,9 @@ struct supervisor {
 	bool stopping;
 	uint64_t started, restart_at, stop_by;	/* ns */
 	unsigned crashes;		/* in a row */
+	struct signer_keeper signer;
+	struct watchdog watchdog;	/* over the worker */
+	bool is_bare;			/* --no-sandbox */
 };
 
 static uint64_t now(void)
@@ -159,6 +167,7 @@ static bool prepare(struct supervisor *s)
 	struct buf messages = BUF_INIT(64 * 1024);
 	bool bound;
 
+	confine_note_files();
 	s->config = load(s->path);
 	if (!s->config)
 		return false;
@@ -176,16 +185,44 @@ static bool prepare(struct supervisor *s)
 		true : fail("relevo: cannot start: %s.\n", strerror(errno));
 }
 
+/* ---- the signer */
+
+/* By the keys of the configuration that is in force. False: the one before stays; it was said. */
+static bool use_keys(struct supervisor *s, const struct config *c, struct buf *messages)
+{
+	struct signer_start *start = mem_zalloc(sizeof(*start));
+	bool done = signer_keys_collect(c, start, messages) &&
+		    signer_keeper_use(&s->signer, start, messages);
+
+	mem_free(start);
+	return done;
+}
+
+static bool begin_signer(struct supervisor *s)
+{
+	struct buf messages = BUF_INIT(64 * 1024);
+	bool done;
+
+	s->signer.loops = worker_loops(s->config);
+	done = use_keys(s, s->config, &messages);
+	if (!done)
+		fprintf(stderr, "relevo: %s", messages.n ? buf_cstr(&messages) : "no signer.\n");
+	buf_done(&messages);
+	return done;
+}
+
 /* ---- the worker */
 static void become_worker(struct supervisor *s, int link, pid_t parent)
 {
 	struct worker_start start = {
 		.config = s->config, .listeners = &s->listeners, .page = s->page, .link = link,
 		.supervisor = parent, .user = s->user, .uid = s->uid, .gid = s->gid,
+		.signer = &s->signer, .is_bare = s->is_bare,
 	};
 	int code;
 
 	close(s->signals);
+	signer_keeper_leave(&s->signer);
 	code = worker_main(&start);
 	for (unsigned i = s->listeners.n; i-- > 0;)
 		listeners_remove(&s->listeners, i);
@@ -244,6 +281,9 @@ static void on_crash(struct supervisor *s, int status)
 		fprintf(stderr, "relevo: the worker died (%s)", strsignal(WTERMSIG(status)));
 	else
 		fprintf(stderr, "relevo: the worker ended (exit code %d)", WEXITSTATUS(status));
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		fputs(", ended by its sandbox (SIGSYS): it made a system call that it never needs",
+		      stderr);
 	fprintf(stderr, "; it is started again in %u s.\n", delay);
 }
 
@@ -253,6 +293,7 @@ static int on_worker_end(struct supervisor *s, int status)
 	bool could_not_start = WIFEXITED(status) && WEXITSTATUS(status) == 1;
 
 	s->worker = 0;
+	watchdog_forget(&s->watchdog);
 	link_end(s);
 	if (s->stopping || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return 0;
@@ -271,6 +312,8 @@ static int reap(struct supervisor *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == s->worker)
 			code = on_worker_end(s, status);
+		else if (signer_keeper_has(&s->signer, pid))
+			signer_keeper_died(&s->signer, status);
 	return code;
 }
 
@@ -298,8 +341,29 @@ static void answer_listen(struct supervisor *s, const struct link_message *quest
 		  &(struct link_message){ .kind = LINK_LISTENING, .error = fd < 0 ? fd : 0 }, fd);
 }
 
+/*
+ * The file is read here once more, because only we may open keys. A worker gets channels to what
+ * came of it, never a descriptor of a file.
+ */
+static void answer_keys(struct supervisor *s)
+{
+	struct link_message answer = { .kind = LINK_KEYED, .error = -EINVAL };
+	struct buf messages = BUF_INIT(MESSAGES_MAX);
+	unsigned errors = 0, warnings = 0;
+	struct config *c = config_load(s->path, true, &messages, &errors, &warnings);
+
+	buf_clear(&messages);		/* the worker has logged them */
+	if (c && use_keys(s, c, &messages))
+		answer.error = signer_keeper_send(&s->signer, s->link);
+	str_copy(answer.path, sizeof(answer.path), buf_str(&messages));
+	link_send(s->link, &answer, -1);
+	config_unref(c);
+	buf_done(&messages);
+}
+
 static void on_message(struct supervisor *s, const struct link_message *m)
 {
+	watchdog_expect(&s->watchdog, now(), m->kind == LINK_RELOADING ? RELOAD_MAX_S : HANG_S);
 	switch (m->kind) {
 	case LINK_READY:
 		s->was_ready = true;
@@ -317,7 +381,11 @@ static void on_message(struct supervisor *s, const struct link_message *m)
 		notify_send("READY=1\nSTATUS=relaying; the last reload failed");
 		break;
 	case LINK_STOPPING:
+		watchdog_forget(&s->watchdog);
 		notify_send("STOPPING=1");
+		break;
+	case LINK_KEYS:
+		answer_keys(s);
 		break;
 	case LINK_LISTEN:
 		answer_listen(s, m);
@@ -377,13 +445,45 @@ static int read_signals(struct supervisor *s)
 	return code;
 }
 
+/* ---- waiting */
+static uint64_t sooner(uint64_t a, uint64_t b)	/* 0: never */
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 static int time_left_ms(const struct supervisor *s)
 {
-	uint64_t at = s->restart_at ? s->restart_at : s->stop_by, t = now();
+	uint64_t at = sooner(s->restart_at, s->stop_by), t = now();
 
+	at = sooner(at, sooner(s->signer.restart_at, watchdog_next(&s->watchdog)));
 	if (!at)
 		return -1;
-	return at <= t ? 0 : (int)((at - t) / MILLISECOND) + 1;
+	at = at <= t ? 0 : at - t;
+	return at ? (int)((at < HOUR ? at : HOUR) / MILLISECOND) + 1 : 0;
+}
+
+static void watch(struct supervisor *s)
+{
+	enum watchdog_verdict verdict = watchdog_look(&s->watchdog, now());
+
+	if (verdict != WATCHDOG_FINE && s->worker) {
+		fputs("relevo: the worker hangs; it is ended.\n", stderr);
+		kill(s->worker, verdict == WATCHDOG_ABORT ? SIGABRT : SIGKILL);
+	}
+	if (watchdog_feeds(&s->watchdog, now()))
+		notify_send("WATCHDOG=1");
+}
+
+/* What is due by the clock. */
+static void on_time(struct supervisor *s)
+{
+	if (s->restart_at && now() >= s->restart_at)
+		worker_spawn(s);
+	if (s->stop_by && s->worker && now() >= s->stop_by)
+		kill(s->worker, SIGKILL);
+	if (signer_keeper_restart(&s->signer) && s->link >= 0)
+		signer_keeper_send(&s->signer, s->link);
+	watch(s);
 }
 
 static int supervise(struct supervisor *s)
@@ -404,31 +504,44 @@ static int supervise(struct supervisor *s)
 		code = read_signals(s);
 		if (code >= 0)
 			return code;
-		if (s->restart_at && now() >= s->restart_at)
-			worker_spawn(s);
-		if (s->stop_by && s->worker && now() >= s->stop_by)
-			kill(s->worker, SIGKILL);
+		on_time(s);
 	}
+}
+
+/* The debugger's way in: not in the help, since nobody else needs it. */
+static void warn_bare(void)
+{
+	fputs("relevo: WARNING: --no-sandbox: the worker keeps all calls and files of its account. "
+	      "This is for\nrelevo: WARNING: debugging alone; do not let strangers reach this "
+	      "relay.\n", stderr);
 }
 
 int run_main(int argc, char **argv)
 {
 	static struct supervisor s = { .path = CONFIG_PATH_DEFAULT, .link = -1 };
-	const struct argument_row rows[] = { { "-c", &s.path, NULL } };
+	const struct argument_row rows[] = {
+		{ "-c", &s.path, NULL }, { "--no-sandbox", NULL, &s.is_bare },
+	};
 	int code;
 
-	if (!arguments_parse("run", &argc, argv, rows, 1))
+	if (!arguments_parse("run", &argc, argv, rows, 2))
 		return 2;
 	if (argc) {
 		fprintf(stderr, "relevo run: \"%s\" is not understood; the file is named with "
 				"-c.\n", argv[0]);
 		return 2;
 	}
-	if (!prepare(&s))
+	if (!prepare(&s) || !begin_signer(&s))
 		return 1;
+	if (s.is_bare)
+		warn_bare();
+	else
+		sandbox_supervisor();
+	s.watchdog.feed_every = notify_watchdog_us() * 1000 / 2;
 	worker_spawn(&s);
 	code = supervise(&s);
 	link_end(&s);
+	signer_keeper_done(&s.signer);
 	for (unsigned i = s.listeners.n; i-- > 0;)
 		listeners_remove(&s.listeners, i);
 	config_unref(s.config);

@@ -9,20 +9,31 @@
 #include "base/mem.h"
 #include "control/on_loop.h"
 #include "dns/unbound.h"
+#include "deliver/callout.h"
+#include "policy/popped.h"
+#include "policy/recipients.h"
+#include "policy/strangers.h"
+#include "pop/pop.h"
+#include "receive/logins.h"
 #include "report/log.h"
+#include "run/confine.h"
 #include "run/signals.h"
+#include "run/signer_client.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define POOL_THREADS 8
+#define RESERVE_MAX 4096	/* descriptors */
 #define LOCK_WAIT_S 5		/* for a predecessor that is still dying */
 #define GRACE_S 10		/* for sessions at a shutdown, each way */
 
@@ -38,6 +49,8 @@ static int complain(const char *what, const char *name, int error)
  */
 static int become(const struct worker_start *s)
 {
+	if (!s->is_bare)
+		sandbox_drop_bounding();
 	if (s->user) {
 		if (initgroups(s->user, s->gid) < 0 || setgid(s->gid) < 0 || setuid(s->uid) < 0)
 			return complain("cannot become the user ", s->user, errno);
@@ -47,12 +60,32 @@ static int become(const struct worker_start *s)
 	return getppid() == s->supervisor ? 0 : -1;
 }
 
+/* Once it is somebody else, and before there is a second thread. */
+static int confine(const struct worker_start *s, struct buf *report)
+{
+	if (s->is_bare) {
+		buf_add_lit(report, "none (--no-sandbox)");
+		return 0;
+	}
+	if (confine_worker(s->config, report) == 0)
+		return 0;
+	fprintf(stderr, "relevo: the worker %s.\n", buf_cstr(report));
+	return -1;
+}
+
 static unsigned cores(void)
 {
 	cpu_set_t set;
 	int n = sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
 
 	return n > 0 ? (unsigned)n : 1;
+}
+
+unsigned worker_loops(const struct config *c)
+{
+	unsigned n = c->workers ? c->workers : cores();
+
+	return n > CRASH_LOOPS_MAX ? CRASH_LOOPS_MAX : n;
 }
 
 /* ---- the spool */
@@ -122,17 +155,35 @@ static void log_death(const struct death *d)
 	log_end();
 }
 
+/*
+ * An eighth of the descriptors is not for clients: what delivery, the spool, the log and the
+ * control socket need to go on, and to make room, when a flood took all others.
+ */
+static void reserve_descriptors(struct net *n)
+{
+	struct rlimit r;
+	rlim_t reserve;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+		return;
+	reserve = r.rlim_cur / 8 < RESERVE_MAX ? r.rlim_cur / 8 : RESERVE_MAX;
+	net_reserve(n, (int)(r.rlim_cur - reserve));
+}
+
 static int net_begin(struct worker *w, const struct config *c)
 {
-	unsigned n = c->workers ? c->workers : cores();
+	unsigned n = worker_loops(c);
 	int r;
 
-	if (n > CRASH_LOOPS_MAX)
-		n = CRASH_LOOPS_MAX;
 	w->net = net_new(world_real(), n, POOL_THREADS);
+	reserve_descriptors(w->net);
 	for (unsigned i = 0; i < n; i++)
 		loop_set_note_page(net_loop(w->net, i), &w->start->page->notes[i]);
 	net_start(w->net);
+	w->signer = signer_client_new(w->net);
+	config_set_signer(w->signer);
+	worker_take_channels(w);
+	w->heartbeat = heartbeat_new(w->net);
 	r = log_open(w->net, c);
 	if (r < 0)
 		return complain("cannot open the log file ", c->log.file, r);
@@ -184,6 +235,35 @@ static int resolver_begin(const struct config *c)
 	return r;
 }
 
+/* Whom sessions ask beside the rules. */
+static void helpers_make(struct worker *w)
+{
+	struct config *c = w->start->config;
+	struct buf warnings = BUF_INIT(16384);
+	struct receive_helpers help;
+
+	w->strangers = strangers_new(w->net, deliver_dns(w->deliver), c->state);
+	strangers_reload(w->strangers, c);
+	w->popped = popped_new(POPPED_MAX);
+	w->logins = logins_new(net_world(w->net), c, &warnings);
+	w->recipients = recipients_new(&(struct recipients_ask){ callout_ask, w->deliver },
+				       RECIPIENTS_MAX);
+	w->pop = pop_new(&(struct pop_links){
+		.net = w->net, .dns = deliver_dns(w->deliver), .popped = w->popped,
+		.bans = logins_bans(w->logins), .verify = pop_verify_logins, .arg = w->logins,
+	});
+	pop_reload(w->pop, c, &warnings);
+	if (warnings.n) {
+		log_begin(LOG_WARNING);
+		log_str("text", buf_str(&warnings));
+		log_end();
+	}
+	buf_done(&warnings);
+	help = (struct receive_helpers){ w->strangers, w->logins, w->popped, w->recipients,
+					 schedule_quota(w->schedule) };
+	receive_help(w->receive, &help);
+}
+
 static void layers_make(struct worker *w)
 {
 	struct upcalls up = { .slot_start = deliver_slot_start, .deadline = bounce_deadline };
@@ -194,23 +274,32 @@ static void layers_make(struct worker *w)
 	bounce_set_schedule(w->bounce, w->schedule);
 	deliver_set_schedule(w->deliver, w->schedule);
 	w->receive = receive_new(w->net, w->spool, w->schedule);
+	helpers_make(w);
+}
+
+static int listen_on(struct worker *w, const struct endpoint *e, bool is_pop)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	int fd = listeners_find(w->start->listeners, e), r = -EBADF;
+
+	if (fd >= 0)
+		r = is_pop ? pop_listen(w->pop, fd, e) : receive_listen(w->receive, fd, e);
+	if (r < 0)
+		return complain("cannot accept connections on ", endpoint_text(text, e), r);
+	log_begin(LOG_LISTENING);
+	log_endpoint("address", e);
+	log_end();
+	return 0;
 }
 
 static int listen_all(struct worker *w, const struct config *c)
 {
-	char text[ENDPOINT_TEXT_MAX];
-
-	for (unsigned i = 0; i < c->listens_n; i++) {
-		const struct endpoint *e = &c->listens[i].endpoint;
-		int fd = listeners_find(w->start->listeners, e);
-		int r = fd < 0 ? -EBADF : receive_listen(w->receive, fd, e);
-
-		if (r < 0)
-			return complain("cannot accept connections on ", endpoint_text(text, e), r);
-		log_begin(LOG_LISTENING);
-		log_endpoint("address", e);
-		log_end();
-	}
+	for (unsigned i = 0; i < c->listens_n; i++)
+		if (listen_on(w, &c->listens[i].endpoint, false) < 0)
+			return -1;
+	for (unsigned i = 0; i < c->pops_n; i++)
+		if (listen_on(w, &c->pops[i].endpoint, true) < 0)
+			return -1;
 	return 0;
 }
 
@@ -227,7 +316,7 @@ static int control_begin(struct worker *w, const struct config *c)
 	return w->control ? 0 : complain("cannot make the control socket in ", c->state, error);
 }
 
-static int worker_begin(struct worker *w)
+static int worker_begin(struct worker *w, struct buf *sandbox)
 {
 	struct config *c = w->start->config;
 	struct recovered found = { 0 };
@@ -245,6 +334,9 @@ static int worker_begin(struct worker *w)
 	log_u64("pid", (uint64_t)getpid());
 	log_u64("workers", net_workers(w->net));
 	log_str("config", c->path);
+	log_end();
+	log_begin(LOG_SANDBOX);
+	log_str("text", buf_str(sandbox));
 	log_end();
 	return 0;
 }
@@ -277,17 +369,30 @@ static void signal_reload(struct worker *w)
 	buf_done(&messages);
 }
 
+/* Tell the supervisor, when it is time, that all loops turn. Milliseconds until the next time. */
+static int beat(struct worker *w)
+{
+	uint64_t now = world_real()->now(world_real());
+
+	if (now < w->next_beat)
+		return (int)((w->next_beat - now) / MILLISECOND) + 1;
+	if (heartbeat_turn(w->heartbeat))
+		tell(w, LINK_ALIVE);
+	w->next_beat = now + HEARTBEAT_MS * MILLISECOND;
+	return HEARTBEAT_MS;
+}
+
 /* Until a shutdown is wanted. SIGINT is the supervisor's: the terminal sends it to both of us. */
 static void worker_wait(struct worker *w)
 {
 	struct pollfd fds[] = {
 		{ .fd = w->signals, .events = POLLIN },
 		{ .fd = w->wake, .events = POLLIN },
-		{ .fd = w->start->link, .events = 0 },
+		{ .fd = w->start->link, .events = POLLIN },
 	};
 
 	for (;;) {
-		if (poll(fds, 3, -1) < 0 && errno != EINTR)
+		if (poll(fds, 3, beat(w)) < 0 && errno != EINTR)
 			return;
 		for (int s; (s = signals_next(w->signals));) {
 			if (s == SIGTERM)
@@ -297,7 +402,7 @@ static void worker_wait(struct worker *w)
 		}
 		if (fds[1].revents)
 			answer_reload(w);
-		if (fds[2].revents & (POLLHUP | POLLERR))
+		if (fds[2].revents && !worker_read_link(w))
 			return;
 	}
 }
@@ -323,6 +428,8 @@ static void worker_end(struct worker *w)
 	log_end();
 	refuse_reloads(w);
 	receive_stop(w->receive, GRACE_S * SECOND);
+	pop_stop(w->pop, SECOND);
+	strangers_stop(w->strangers);
 	deliver_stop(w->deliver, GRACE_S * SECOND);
 	damaged_end(w);
 	bounce_stop(w->bounce);
@@ -342,9 +449,17 @@ static void worker_free(struct worker *w)
 	net_stop(w->net);
 	log_close();
 	receive_free(w->receive);
+	pop_free(w->pop);
+	recipients_free(w->recipients);
+	logins_free(w->logins);
+	strangers_free(w->strangers);
+	popped_free(w->popped);
 	deliver_free(w->deliver);
 	schedule_free(w->schedule);
 	bounce_free(w->bounce);
+	config_set_signer(NULL);
+	signer_client_free(w->signer);
+	heartbeat_free(w->heartbeat);
 	config_set_current(NULL);
 	close(w->wake);
 	close(w->signals);
@@ -366,6 +481,8 @@ static char *path_below(const char *folder, const char *name)
 int worker_main(const struct worker_start *s)
 {
 	static struct worker w;	/* one per process; threads keep pointers to it */
+	struct buf sandbox = BUF_INIT(4096);
+	int r;
 
 	w.start = s;
 	w.config_path = str_dup(s->config->path);
@@ -374,9 +491,13 @@ int worker_main(const struct worker_start *s)
 	pthread_cond_init(&w.changed, NULL);
 	w.signals = signals_open();
 	w.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (become(s) < 0 || w.signals < 0 || w.wake < 0)
+	if (become(s) < 0 || w.signals < 0 || w.wake < 0 || confine(s, &sandbox) < 0) {
+		buf_done(&sandbox);
 		return 1;
-	if (worker_begin(&w) < 0) {
+	}
+	r = worker_begin(&w, &sandbox);
+	buf_done(&sandbox);
+	if (r < 0) {
 		log_close();
 		_exit(1);	/* loops may run: nothing is taken down in good order */
 	}

@@ -12,6 +12,8 @@
 #include "run/crash.h"
 #include "run/link.h"
 #include "run/listeners.h"
+#include "run/signer_keeper.h"
+#include "run/watchdog.h"
 
 #include <pthread.h>
 
@@ -24,6 +26,8 @@ struct worker_start {
 	const char *user;		/* to become; NULL: stay */
 	uid_t uid;
 	gid_t gid;
+	const struct signer_keeper *signer;	/* its channels are ours */
+	bool is_bare;			/* no sandbox */
 };
 
 struct worker {
@@ -35,7 +39,15 @@ struct worker {
 	struct deliver *deliver;
 	struct schedule *schedule;
 	struct receive *receive;
+	struct logins *logins;
+	struct strangers *strangers;
+	struct popped *popped;
+	struct recipients *recipients;
+	struct pop *pop;
 	struct control *control;
+	struct key_signer *signer;	/* asks the signer's process */
+	struct heartbeat *heartbeat;
+	uint64_t next_beat;		/* ns */
 	struct task_group damaged;	/* on the first loop; see damage.c */
 	char *spool_path;		/* owned */
 	int signals;
@@ -52,6 +64,18 @@ struct worker {
 };
 
 int worker_main(const struct worker_start *s);	/* the exit code */
+unsigned worker_loops(const struct config *c);	/* how many it will have */
+
+/*
+ * worker_link.c: questions to the supervisor. Whatever else it says meanwhile - a new channel to
+ * the signer may come at any time - is taken in.
+ */
+int worker_ask_listener(const struct worker *w, const struct endpoint *e);	/* fd, or -errno */
+/* By the configuration file as it is now; false: a sentence was appended. */
+bool worker_ask_keys(const struct worker *w, struct buf *messages);
+bool worker_read_link(const struct worker *w);	/* false: the supervisor is gone */
+/* The channels that came by the fork. */
+void worker_take_channels(const struct worker *w);
 
 /*
  * reload.c: from the main thread. messages: for people, appended. 0, or -EINVAL: the old

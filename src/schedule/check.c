@@ -5,12 +5,19 @@
  */
 #include "schedule/home.h"
 
+static bool is_full(const struct destination *d)
+{
+	bool starts_slowly = d->moment && !d->probing;
+
+	return d->slots && (starts_slowly || d->slots >= destination_slots_max(d));
+}
+
 /* J4 */
 static bool is_served(const struct destination *d)
 {
 	return atomic_load(&d->home->schedule->stopping) || d->is_suspended || d->waits ||
 	       d->want != WANT_NONE || destination_is_resting(d) || d->start_pending ||
-	       d->ready_n <= d->asking || d->slots >= destination_slots_max(d);
+	       d->ready_n <= d->asking || is_full(d);
 }
 
 /* Whoever waits is in line or was called, and the other way round. */

@@ -186,12 +186,37 @@ static bool is_idle(const struct destination *d)
 	       !destination_is_resting(d);
 }
 
+static bool starts_slowly(const struct destination *d)
+{
+	return d->moment && d->route && loop_now() - d->moment * SECOND < d->route->slow_start_ns;
+}
+
+/*
+ * Since it is back: from SLOW_START_FROM on it doubles in equal steps, and has all when the route's
+ * slow start is over. Each slot that asks for a job looks anew, so no timer is needed.
+ */
+static unsigned slow_start(const struct destination *d, unsigned most)
+{
+	unsigned n = SLOW_START_FROM;
+	uint64_t past, steps = 1;
+
+	if (!starts_slowly(d) || most <= n)
+		return most;
+	past = loop_now() - d->moment * SECOND;
+	while (n << steps < most)
+		steps++;
+	n <<= past / (d->route->slow_start_ns / steps + 1);
+	return n < most ? n : most;
+}
+
 /* Of an MX destination whose provider is not known yet the first slot finds that out, alone. */
 unsigned destination_slots_max(const struct destination *d)
 {
 	if (d->probing || (d->is_mx && !d->knows_provider))
 		return 1;
-	return d->route && d->route->connections_max ? d->route->connections_max : 1;
+	if (!d->route || !d->route->connections_max)
+		return 1;
+	return slow_start(d, d->route->connections_max);
 }
 
 static bool is_stopping(const struct destination *d)
@@ -213,6 +238,8 @@ void destination_update(struct destination *d)
 {
 	enum want want;
 
+	if (d->moment && !d->failures && !starts_slowly(d))
+		d->moment = 0;
 	if (d->line != LINE_NONE && (!d->ready_n || d->is_suspended || destination_is_resting(d) ||
 				     is_stopping(d)))
 		destination_line_leave(d);
@@ -263,6 +290,30 @@ static bool is_only_refused(struct destination *d, struct way *way, struct str s
 	return true;
 }
 
+/* The primary of a relay domain is looked for often: one connection, by the slot that probes. */
+static uint64_t rest_of(struct destination *d, uint64_t wait)
+{
+	uint64_t look = LOOK_NS + home_random(d->home) % LOOK_NS;
+
+	return d->is_mx || !d->route || wait < look ? wait : look;
+}
+
+static void tell_of_rest(struct destination *d, uint64_t wait, struct str said)
+{
+	uint64_t now = loop_now();
+
+	if (d->failures > 1 && now < d->moment * SECOND)
+		return;
+	d->moment = (uint32_t)((now + wait) / SECOND);
+	log_begin(LOG_DESTINATION_RESTS);
+	log_cstr("destination", destination_name(d));
+	log_u64("failures", d->failures);
+	log_u64("waiting", d->ready_n + d->waiting_n);
+	log_u64("seconds", (heap_key(&d->home->resting, &d->in_resting) - now) / SECOND);
+	log_str("why", said);
+	log_end();
+}
+
 void destination_down(struct destination *d, struct way *way, struct str said)
 {
 	uint64_t wait;
@@ -276,14 +327,8 @@ void destination_down(struct destination *d, struct way *way, struct str said)
 	d->refusals = 0;
 	d->probing = true;
 	wait = retry_wait_ns(home_config(d->home), d->route, d->failures, home_random(d->home));
-	rest(d, wait);
-	log_begin(LOG_DESTINATION_RESTS);
-	log_cstr("destination", destination_name(d));
-	log_u64("failures", d->failures);
-	log_u64("waiting", d->ready_n + d->waiting_n);
-	log_u64("seconds", wait / SECOND);
-	log_str("why", said);
-	log_end();
+	rest(d, rest_of(d, wait));
+	tell_of_rest(d, wait, said);
 }
 
 void destination_works(struct destination *d, struct way *way)
@@ -291,6 +336,7 @@ void destination_works(struct destination *d, struct way *way)
 	if (d->failures || d->probing) {
 		d->failures = 0;
 		d->probing = false;
+		d->moment = d->is_mx ? 0 : (uint32_t)(loop_now() / SECOND);
 		text_set(&d->said, STR_NONE);
 		heap_remove(&d->home->resting, &d->in_resting);
 	}

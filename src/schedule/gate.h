@@ -24,7 +24,7 @@
 #include "schedule/limits.h"
 
 #include "base/hash.h"
-#include "schedule/bucket.h"
+#include "base/bucket.h"
 #include "schedule/lane.h"
 
 #include <pthread.h>

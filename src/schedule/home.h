@@ -13,11 +13,13 @@
  *       not.
  *   J4  a destination with ready jobs is suspended, or rests, or stands in line at a gate, or is in
  *       one of the home's lists of those who want a slot, or has slots asked for that have not come
- *       yet, or has as many slots as it may have, each of which will ask again.
+ *       yet, or has as many slots as it may have, each of which will ask again - and if it starts
+ *       slowly, more of them may start then.
  */
 #ifndef SCHEDULE_HOME_H
 #define SCHEDULE_HOME_H
 
+#include "policy/domain_quota.h"
 #include "schedule/schedule.h"
 
 #include "base/hash.h"
@@ -48,6 +50,9 @@ enum line { LINE_NONE, LINE_CONNECT, LINE_PASS };
 #define WALK_PIECE 128		/* destinations looked at before others have their turn */
 #define PAUSE_NS (100 * MILLISECOND)	/* after a slot could not be started */
 #define UNTRIED_PAUSE_NS SECOND	/* after a slot gave a job back without having learnt why */
+/* between two looks whether a route's own hosts are back: from one to twice that */
+#define LOOK_NS (20 * SECOND)
+#define SLOW_START_FROM 2	/* slots at once, when they are */
 
 struct home;
 struct suspended;
@@ -102,6 +107,7 @@ struct schedule {
 	struct spool *spool;
 	struct upcalls up;
 	struct limits *limits;		/* owned */
+	struct domain_quota *quota;	/* owned */
 	_Atomic bool stopping;
 	unsigned homes_n;
 	struct home *homes;		/* owned */
@@ -153,6 +159,9 @@ struct destination {
 	unsigned failures;		/* consecutive */
 	unsigned epoch;			/* raised by each rest */
 	unsigned works_n;		/* good news in this epoch */
+	/* s, the loop's: when people hear again that it is down, or since when it is back and
+	   starts slowly; 0: neither */
+	uint32_t moment;
 	float rate;			/* messages per second at .rate_at, see destination_rate */
 	uint64_t rate_at;		/* the loop's clock */
 	uint64_t messages;

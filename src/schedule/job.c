@@ -16,6 +16,7 @@
 #define GRACE_NS (600 * SECOND)
 /* a time that a slot has just named; none that was recorded before the clocks may have jumped */
 #define DEFER_MAX_NS (30 * 24 * 3600 * SECOND)
+#define JOB_DOMAINS_MAX 16	/* of one job that a quota counts */
 
 struct job *job_new(struct message *m, const struct home *home, const uint32_t *recipients,
 		    uint32_t n)
@@ -62,6 +63,7 @@ void job_end(struct job *j)
 	assert(j->state == JOB_TRAVELLING && list_is_empty(&j->in_queue) &&
 	       !heap_has(&j->in_waiting));
 	home_forget_deadline(j->destination->home, j);
+	domain_quota_return(j->destination->home->schedule->quota, j->ticket);
 	job_unlink(j);
 	message_unref(j->message);
 	mem_free(j);
@@ -214,6 +216,7 @@ static struct job *part_of(struct job *j, const uint32_t *recipients, uint32_t n
 	part->destination = j->destination;
 	part->attempts = j->attempts;
 	part->next_ms = j->next_ms;
+	part->ticket = domain_quota_share(j->ticket);
 	atomic_fetch_add(&j->message->jobs_n, 1);
 	message_lock(j->message);
 	job_link(part);
@@ -276,12 +279,33 @@ void job_place_partly(struct job *j)
 	job_place(j, true, 0);
 }
 
+/* For each domain of its recipients: it counts until the last part of it ends. */
+static void take_ticket(struct job *j)
+{
+	struct destination *d = j->destination;
+	struct str domains[JOB_DOMAINS_MAX];
+	unsigned n = 0;
+
+	if (!d->route || !(d->route->quota_octets | d->route->quota_messages))
+		return;
+	for (uint32_t i = 0; i < j->recipients_n && n < JOB_DOMAINS_MAX; i++) {
+		struct str domain = address_split(recipient_address(j->message,
+								    j->recipients[i])).domain;
+
+		if (!n || !str_eq_nocase(domain, domains[n - 1]))
+			domains[n++] = domain;
+	}
+	j->ticket = domain_quota_take(d->home->schedule->quota, d->route, domains, n,
+				      j->message->size);
+}
+
 void job_arrive(struct job *j, struct home *h)
 {
 	struct route_key k = route_key_of(j->message, j->recipients[0]);
 	struct destination *d = destination_get(h, &k);
 
 	j->destination = d;
+	take_ticket(j);
 	take_history(j);
 	job_place(j, false, GRACE_NS);
 	destination_update(d);

@@ -29,6 +29,7 @@ struct schedule *schedule_new(struct net *n, struct spool *sp, const struct upca
 	pthread_mutex_init(&s->lock, NULL);
 	s->suspended = suspended_open(net_world(n), state);
 	s->limits = limits_new(n, state);
+	s->quota = domain_quota_new();
 	configure_limits(s);
 	s->homes_n = net_workers(n);
 	s->homes = mem_calloc(s->homes_n, sizeof(*s->homes));
@@ -45,6 +46,7 @@ void schedule_free(struct schedule *s)
 		home_done(&s->homes[i]);
 	mem_free(s->homes);
 	limits_free(s->limits);
+	domain_quota_free(s->quota);
 	suspended_unref(s->suspended);
 	pthread_mutex_destroy(&s->recording);
 	pthread_mutex_destroy(&s->lock);
@@ -55,6 +57,11 @@ void schedule_free(struct schedule *s)
 struct limits *schedule_limits(struct schedule *s)
 {
 	return s->limits;
+}
+
+struct domain_quota *schedule_quota(struct schedule *s)
+{
+	return s->quota;
 }
 
 void schedule_stop(struct schedule *s)

@@ -15,6 +15,8 @@
 #include "schedule/limits.h"
 #include "spool/spool.h"
 
+struct domain_quota;
+struct quota_ticket;
 struct schedule;
 struct destination;
 
@@ -47,6 +49,7 @@ struct job {
 	uint8_t state;			/* private */
 	/* private: the senders of all open recipients were warned */
 	bool warned;
+	struct quota_ticket *ticket;	/* private: counted with its parts; NULL: no quota */
 	/* indices; those that are final may be among them, see job_open */
 	uint32_t recipients[];
 };
@@ -97,6 +100,8 @@ struct upcalls {
 struct schedule *schedule_new(struct net *n, struct spool *s, const struct upcalls *up,
 			      const char *state);
 struct limits *schedule_limits(struct schedule *s);
+/* How much waits for the domains of routes with a quota (policy/domain_quota.h). */
+struct domain_quota *schedule_quota(struct schedule *s);
 void schedule_free(struct schedule *s);		/* the loops have ended */
 
 /*

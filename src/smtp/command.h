@@ -14,11 +14,10 @@
 
 /* Octets with CRLF, RFC 5321 4.5.3.1.4; before parameters' extra room. */
 #define COMMAND_LINE_MAX 512
-/*
- * With every extension that lengthens MAIL or RCPT (1870, 3461, 6531, 8BITMIME ...) and AUTH (RFC
- * 4954: 12288).
- */
+/* With every extension that lengthens MAIL or RCPT (1870, 3461, 6531, 8BITMIME, 4954 ...). */
 #define COMMAND_LINE_EXTENDED_MAX 2048
+/* AUTH with an initial response, and the lines of its exchange (RFC 4954 4) */
+#define COMMAND_LINE_AUTH_MAX 12288
 
 enum verb {
 	VERB_UNKNOWN = 0,

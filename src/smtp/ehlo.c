@@ -8,6 +8,7 @@
 #include "smtp/ehlo.h"
 
 #include "smtp/command.h"
+#include "smtp/sasl.h"
 
 struct keyword {
 	const char *name;
@@ -35,10 +36,12 @@ static void read_mechanisms(struct offers *o, struct str rest)
 		{ "CRAM-MD5", offsetof(struct offers, auth_cram_md5) },
 	};
 
-	for (struct str word = str_word(&rest); word.n; word = str_word(&rest))
+	for (struct str word = str_word(&rest); word.n; word = str_word(&rest)) {
+		o->mechanisms |= 1u << sasl_mechanism_find(word) & ~1u;
 		for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
 			if (str_eq_nocase(word, str_of(mechanisms[i].name)))
 				*(bool *)((char *)o + mechanisms[i].flag) = true;
+	}
 }
 
 static void set_limit(struct offers *o, size_t offset, uint32_t value)
@@ -154,7 +157,7 @@ unsigned offers_bits(const struct offers *o)
 		bits |= OFFER_SMTPUTF8;
 	if (o->dsn)
 		bits |= OFFER_DSN;
-	if (o->auth_plain || o->auth_login || o->auth_scram_sha_256 || o->auth_cram_md5)
+	if (o->mechanisms || o->auth_cram_md5)
 		bits |= OFFER_AUTH;
 	if (o->requiretls)
 		bits |= OFFER_REQUIRETLS;

@@ -9,6 +9,7 @@
 struct offers {
 	bool pipelining, size, eightbit, binarymime, chunking, smtputf8, dsn, enhanced, starttls;
 	bool requiretls, auth_plain, auth_login, auth_scram_sha_256, auth_cram_md5, etrn, xclient;
+	uint32_t mechanisms;		/* of AUTH: bits 1 << enum sasl_mechanism (sasl.h) */
 	uint64_t size_max;		/* octets; 0: no limit told */
 	/* LIMITS (RFC 9422); 0: not told */
 	uint32_t mail_max, rcpt_max, rcpt_domain_max;

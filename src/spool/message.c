@@ -89,6 +89,7 @@ struct message *message_new(const struct envelope *e, struct content *content)
 	m->body = (unsigned)e->body & 3;
 	m->ret = (unsigned)e->ret & 3;
 	m->smtputf8 = e->smtputf8;
+	m->requires_tls = e->requires_tls;
 	m->local = e->local;
 	m->is_bounce = e->is_bounce;
 	m->tag = e->tag;

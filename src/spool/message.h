@@ -67,6 +67,7 @@ struct message {
 	bool smtputf8 : 1;
 	bool local : 1;			/* came in from `local`, or was made here */
 	bool is_bounce : 1;		/* made here about another message: never bounced again */
+	bool requires_tls : 1;		/* RFC 8689: goes only where TLS is verified */
 	uint8_t flags;			/* MESSAGE_*; under message_lock */
 	uint8_t crashes;		/* how often it was being worked on when a worker died */
 	uint32_t recipients_n;
@@ -115,7 +116,7 @@ struct envelope {
 	struct str login;
 	enum body body;
 	enum dsn_ret ret;
-	bool smtputf8, local, is_bounce;
+	bool smtputf8, local, is_bounce, requires_tls;
 	const struct name *tag;	/* NULL: none */
 	int64_t arrived_ms;
 	const struct envelope_recipient *recipients;

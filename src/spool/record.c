@@ -21,7 +21,8 @@
  *   MESSAGE envelope ("text16" is 2 octets of length and that many bytes)
  *        0      1  BODY=: 0 7BIT, 1 8BITMIME, 2 BINARYMIME
  *        1      1  RET=: 0 unset, 1 FULL, 2 HDRS
- *        2      1  bits: 1 SMTPUTF8, 2 local, 4 a bounce, 8 a tag stands there
+ *        2      1  bits: 1 SMTPUTF8, 2 local, 4 a bounce, 8 a tag stands there,
+ *                  16 REQUIRETLS
  *        3      1  flags: 1 held, 2 held by a restore
  *        4      1  crashes
  *        5      3  zero
@@ -83,6 +84,7 @@
 #define BIT_LOCAL 2
 #define BIT_BOUNCE 4
 #define BIT_TAG 8
+#define BIT_REQUIRES_TLS 16
 #define BIT_FLAGS 1
 #define BIT_ROUTES 2
 #define BIT_WARNED 4
@@ -212,7 +214,8 @@ void record_message_put(char *to, const struct message *m, struct str head,
 	to[0] = (char)m->body;
 	to[1] = (char)m->ret;
 	to[2] = (char)((m->smtputf8 ? BIT_SMTPUTF8 : 0) | (m->local ? BIT_LOCAL : 0) |
-		       (m->is_bounce ? BIT_BOUNCE : 0) | (m->tag ? BIT_TAG : 0));
+		       (m->is_bounce ? BIT_BOUNCE : 0) | (m->tag ? BIT_TAG : 0) |
+		       (m->requires_tls ? BIT_REQUIRES_TLS : 0));
 	to[3] = (char)m->flags;
 	to[4] = (char)m->crashes;
 	memset(to + 5, 0, 3);
@@ -269,6 +272,7 @@ static bool get_fixed(const struct record *r, struct cursor *c, struct fixed *re
 	f.envelope.smtputf8 = f.bits & BIT_SMTPUTF8;
 	f.envelope.local = f.bits & BIT_LOCAL;
 	f.envelope.is_bounce = f.bits & BIT_BOUNCE;
+	f.envelope.requires_tls = f.bits & BIT_REQUIRES_TLS;
 	*ret = f;
 	return true;
 }

@@ -82,6 +82,7 @@ struct outcome {
 	int64_t next_ms;		/* of a deferred one: wall clock */
 	struct reply reply;		/* what was said; .code 0: nothing was */
 	struct str host;		/* by whom: "mx.example (192.0.2.1)"; may be empty */
+	struct str tls;			/* "TLSv1.3 cipher dane"; for the log only; empty: plain */
 };
 
 struct batch *batch_new(struct spool *s);

@@ -2,7 +2,7 @@
 
 Everything talks to 127.0.0.0/8 only, uses free ports, is bounded in time, and is ended by process id.
 """
-import itertools, os, re, shutil, signal, socket, subprocess, tempfile, threading, time
+import itertools, os, re, shutil, signal, socket, ssl, subprocess, tempfile, threading, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get('RELEVO_BIN', os.path.join(ROOT, os.environ.get('RELEVO_BUILD', 'build'), 'relevo'))
@@ -108,7 +108,13 @@ class Sink:
     """
 
     def __init__(self, script=None, offers=('PIPELINING', '8BITMIME', 'SIZE 200000000'), lmtp=False, port=0,
-                 host='127.0.0.1'):
+                 host='127.0.0.1', identity=None, implicit=False, offers_tls=None):
+        """identity: with .certificate and .key: STARTTLS, or TLS at once. offers_tls: instead of offers, once in TLS."""
+        self.tls, self.implicit, self.offers_tls, self.handshakes = None, implicit, offers_tls or offers, []
+        if identity:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(identity.certificate, identity.key)
+            self.tls.sni_callback = lambda s, name, context: self.handshakes.append(name)
         self.script, self.offers, self.lmtp = script or (lambda *a: None), offers, lmtp
         self.messages, self.sessions, self.commands = [], 0, []
         family = socket.AF_INET6 if ':' in host else socket.AF_INET
@@ -132,6 +138,8 @@ class Sink:
     def session(self, s):
         try:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.implicit:
+                s = self.tls.wrap_socket(s, server_side=True)
             self.talk(s, s.makefile('rb'))
         except (OSError, ConnectionAbortedError):
             pass
@@ -171,7 +179,9 @@ class Sink:
             with self.lock:
                 self.commands.append(text)
             if verb in ('EHLO', 'HELO', 'LHLO'):
-                offers = self.offers if verb != 'HELO' else ()
+                secure = isinstance(s, ssl.SSLSocket)
+                offers = self.offers_tls if secure else tuple(self.offers) + (('STARTTLS',) if self.tls else ())
+                offers = offers if verb != 'HELO' else ()
                 lines = ['sink.example'] + list(offers)
                 usual = '\r\n'.join('250%s%s' % ('-' if i < len(lines) - 1 else ' ', x) for i, x in enumerate(lines))
                 self.answer(s, usual, 'ehlo', text, session)
@@ -204,6 +214,10 @@ class Sink:
             elif verb == 'RSET':
                 m = None
                 self.answer(s, '250 2.0.0 ok', 'rset', '', session)
+            elif verb == 'STARTTLS' and self.tls:
+                if self.answer(s, '220 2.0.0 go on', 'starttls', '', session) == 220:
+                    s = self.tls.wrap_socket(s, server_side=True)
+                    f = s.makefile('rb')
             elif verb == 'QUIT':
                 self.answer(s, '221 2.0.0 bye', 'quit', '', session)
                 return
@@ -279,6 +293,8 @@ class Relay:
 
     def start(self, wait=True, args=()):
         out = open(self.log, 'ab')
+        if 'LD_PRELOAD' in (self.env or {}):
+            args = (*args, '--no-sandbox')      # what is loaded reads files and makes calls of its own
         self.p = subprocess.Popen([BINARY, 'run', '-c', self.conf, *args], stdin=subprocess.DEVNULL, stdout=out,
                                   stderr=out, cwd=self.folder, env=dict(os.environ, **(self.env or {})),
                                   start_new_session=True)

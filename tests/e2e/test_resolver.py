@@ -1,5 +1,5 @@
 """The `resolver` statement of a running relay: whom it asks, a reload to another one, and one that cannot be used."""
-import contextlib, subprocess
+import contextlib, pathlib, subprocess
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_failure_waits_and_a_reload_helps(make_relay, tmp_path):
         wait_for(lambda: 'could not be looked up' in relay.text())
         assert not sink.messages
         # a resolver that cannot be used leaves the old one in force, and says so
-        anchor = tmp_path / 'anchor'
+        anchor = pathlib.Path(relay.folder, 'anchor')   # beside the configuration: the sandbox reaches it
         anchor.write_text('this is no key\n')
         relay.configure(TEXT % (good.address, '; dnssec on; trust_anchor %s' % anchor, sink.port))
         relay.command('reload', check=False)

@@ -114,7 +114,7 @@ class Traced(Relay):
         env['ASAN_OPTIONS'] = env.get('ASAN_OPTIONS', '') + ':detect_leaks=0'       # it cannot work when traced
         with open(self.log, 'ab') as out:
             self.p = subprocess.Popen(['strace', '-f', '-y', '-s', '600000', '-e', 'trace=' + CALLS, '-e', 'signal=none', '-o', self.trace,
-                                       relevo.BINARY, 'run', '-c', self.conf], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                       relevo.BINARY, 'run', '-c', self.conf] + ['--no-sandbox'] * bool(self.env), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                       cwd=self.folder, env=env, start_new_session=True)
         wait_for(self.greets, 30)
 

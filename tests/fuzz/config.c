@@ -49,6 +49,13 @@ static void ask(const struct config *c)
 	client_init(&client, &peer);
 	policy_has_hope(c, &client);
 	for (size_t i = 0; i < 4; i++) {
+		if (i == 2) {
+			client.login = STR("alice");
+			client.helo = STR("x.dyn.example");
+			client.has_popped = true;
+			client.fingerprint = STR("9f86d081884c7d659a2feaa0c55ad015"
+						 "a3bf4f1b2b0b822cd15d6c15b0f00a08");
+		}
 		struct address recipient = address_split(str_of(addresses[i]));
 		struct address sender =
 			i ? address_split(str_of(addresses[i - 1])) : (struct address){ 0 };
@@ -56,6 +63,30 @@ static void ask(const struct config *c)
 		policy_explain(&out, c, &client, &sender, &recipient);
 	}
 	buf_done(&out);
+}
+
+/* What sessions take for granted. */
+static void check_doors(const struct config *c)
+{
+	for (unsigned i = 0; i < c->listens_n; i++) {
+		const struct config_listen *l = &c->listens[i];
+
+		assert(l->clients && l->tls <= TLS_IMPLICIT);
+		assert(l->tls == TLS_OFF || c->tls.server);
+		assert(!l->mechanisms || c->users_n);
+	}
+	for (unsigned i = 0; i < c->routes_n; i++) {
+		const struct route *r = c->routes[i];
+
+		assert(r->tls <= TLS_VERIFIED && (r->tls == TLS_OFF) == !r->tls_context);
+		assert(!r->login_user.n || (!r->is_mx && r->login_secret.n && c->secrets));
+	}
+	for (unsigned i = 0; i < c->pops_n; i++) {
+		const struct config_pop *p = &c->pops[i];
+
+		assert(p->tls <= TLS_IMPLICIT && p->upstream_tls <= TLS_VERIFIED);
+		assert(!p->upstream_context == !(p->has_upstream && p->upstream_tls));
+	}
 }
 
 /* What delivery asks: each answer must be one of the snapshot's own. */
@@ -105,6 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	assert(buf_ok(&messages) && (messages.n > 0) == (errors + warnings > 0));
 	if (c) {
 		check_closed(c, str_make((const char *)data, n));
+		check_doors(c);
 		ask(c);
 		ask_delivery(c);
 		config_unref(c);

@@ -1,13 +1,18 @@
 /*
  * fuzz receive - whole server sessions: the input is what a client sends, over a socket pair.
  *
- * The first octet chooses into which pieces the rest is cut. Net, spool and schedule are the real
+ * The first octet chooses into which pieces the rest is cut, and by its two highest bits from where
+ * and on which address it comes: a stranger; a client on this machine, who may log in without TLS
+ * (as "u", "p"); a proxy that must say PROXY, and may say XCLIENT; a stranger where TLS is offered,
+ * for handshakes of all kinds but good ones. Net, spool and schedule are the real
  * ones, on one loop and a spool in memory (/dev/shm); what was received is deleted from the queue
  * after each session, as an operator would, so memory and disk do not grow. The session is started
  * where the listener would start it.
  */
 #include "config/config.h"
+#include "net/key.h"
 #include "net/loop.h"
+#include "receive/logins.h"
 #include "receive/service.h"
 #include "receive/session.h"
 #include "schedule/schedule.h"
@@ -15,6 +20,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <unistd.h>
@@ -22,7 +29,14 @@
 static const char settings[] =
 	"version 1\nhostname relay.example\nlog file /dev/null\n"
 	"listen 127.0.0.1:2525 { timeout 2s; data_timeout 2s }\n"
-	"route inside {\n\thost 127.0.0.1:9\n}\npostmaster p@ours.example via inside\n"
+	"listen 127.0.0.1:2526 { timeout 2s; data_timeout 2s; login mechanisms plain login "
+	"scram-sha-256 }\n"
+	"listen 127.0.0.1:2527 { timeout 2s; data_timeout 2s; proxy from 127.0.0.1; "
+	"xclient from 127.0.0.1 }\n"
+	"listen 127.0.0.1:2528 { timeout 2s; data_timeout 2s }\n"
+	"users file users\ntls {\n\tcertificate cert\n\tkey key\n}\n"
+	"route inside {\n\thost 127.0.0.1:9\n\tetrn from 127.0.0.0/8 192.0.2.0/24\n}\n"
+	"postmaster p@ours.example via inside\n"
 	"message {\n\tsize_max 20K\n\trecipients_max 100\n\thops_max 10\n}\n"
 	"queue {\n\twarn_after never\n}\n"
 	"accept from any to domain ours.example via inside\n";
@@ -32,7 +46,11 @@ static struct net *net;
 static struct spool *spool;
 static struct schedule *schedule;
 static struct receive *receive;
-static struct listening listening;
+static struct listening listenings[4];
+static const char *const peers[4] = { "192.0.2.7:1", "127.0.0.1:1", "127.0.0.1:1",
+				      "192.0.2.7:1" };
+static unsigned from;			/* of the session at work: an index of both */
+static struct logins *logins;
 static sem_t done;
 
 static bool no_slot(void *arg, struct destination *d)
@@ -48,19 +66,70 @@ static void no_deadline(void *arg, struct job *job)
 	schedule_settled(schedule, job);
 }
 
+static void write_file(const char *name, const void *p, size_t n)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	if (fd < 0 || write(fd, p, n) != (ssize_t)n)
+		abort();
+	close(fd);
+}
+
+/* "p", of the least cost that libxcrypt takes for bcrypt. */
+static const char users[] =
+	"u $2b$04$abcdefghijklmnopqrstuudMegMbPN37MbpdEfAtP66w1z0RBCtLG from *\n";
+
+static void write_pem(const char *name, BIO *b)
+{
+	char *p;
+	long n = BIO_get_mem_data(b, &p);
+
+	write_file(name, p, (size_t)n);
+	BIO_free(b);
+}
+
+/* A certificate, and its key for who signs: this process. */
+static void make_certificate(void)
+{
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+	BIO *certificate = BIO_new(BIO_s_mem()), *secret = BIO_new(BIO_s_mem());
+	struct key_ring *ring = key_ring_new();
+	struct buf error = BUF_INIT(1024);
+	X509 *x = X509_new();
+	char name[64], *p;
+	long n;
+
+	X509_gmtime_adj(X509_getm_notBefore(x), 0);
+	X509_gmtime_adj(X509_getm_notAfter(x), 100 * 86400L);
+	X509_set_pubkey(x, key);
+	X509_sign(x, key, EVP_sha256());
+	PEM_write_bio_X509(certificate, x);
+	PEM_write_bio_PrivateKey(secret, key, NULL, NULL, 0, NULL, NULL);
+	n = BIO_get_mem_data(secret, &p);
+	snprintf(name, sizeof(name), "%s/key", folder);
+	if (!key_ring_add(ring, name, str_make(p, (size_t)n), &error))
+		abort();
+	config_set_signer(key_ring_signer(ring));
+	write_pem("cert", certificate);
+	write_pem("key", secret);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
 static struct config *load(void)
 {
 	struct buf messages = BUF_INIT(65536);
 	unsigned errors, warnings;
 	struct config *c;
 	char path[64];
-	int fd;
 
+	write_file("conf", settings, sizeof(settings) - 1);
+	write_file("users", users, sizeof(users) - 1);
+	make_certificate();
 	snprintf(path, sizeof(path), "%s/conf", folder);
-	fd = open(path, O_CREAT | O_WRONLY, 0600);
-	if (write(fd, settings, sizeof(settings) - 1) < 0)
-		abort();
-	close(fd);
 	c = config_load(path, true, &messages, &errors, &warnings);
 	if (!c) {
 		fputs(buf_cstr(&messages), stderr);
@@ -112,8 +181,13 @@ static void set_up(void)
 		abort();
 	schedule = schedule_new(net, spool, &up, NULL);
 	receive = receive_new(net, spool, schedule);
-	if (!endpoint_parse(STR("127.0.0.1:2525"), 0, &listening.endpoint))
-		abort();
+	for (unsigned i = 0; i < 4; i++)
+		if (!endpoint_parse(STR("127.0.0.1:2525"), 0, &listenings[i].endpoint))
+			abort();
+	for (uint16_t i = 0; i < 4; i++)
+		listenings[i].endpoint.port += i;
+	logins = logins_new(world_real(), current, &error);
+	receive_help(receive, &(struct receive_helpers){ .logins = logins });
 	sem_init(&done, 0, 0);
 }
 
@@ -127,8 +201,8 @@ static void begin(struct post *p)
 	struct endpoint peer = { 0 };
 
 	(void)p;
-	if (!endpoint_parse(STR("192.0.2.7:1"), 0, &peer) ||
-	    !session_start(&receive->receptions[0], &listening, server_end, &peer))
+	if (!endpoint_parse(str_of(peers[from]), 0, &peer) ||
+	    !session_start(&receive->receptions[0], &listenings[from], server_end, &peer))
 		abort();
 }
 
@@ -244,9 +318,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	server_end = fds[1];
 	atomic_fetch_add(&receive->live, 1);
 	atomic_fetch_add(&receive->receptions[0].sessions_n, 1);
-	atomic_fetch_add(&listening.sessions_n, 1);
+	from = p[0] >> 6;
+	atomic_fetch_add(&listenings[from].sessions_n, 1);
 	loop_post(net_loop(net, 0), &post, begin);
-	talk(fds[0], p + 1, n - 1, p[0] ? p[0] : n);
+	talk(fds[0], p + 1, n - 1, p[0] & 63 ? p[0] & 63 : n);
 	close(fds[0]);
 	while (atomic_load(&receive->live))
 		usleep(10);

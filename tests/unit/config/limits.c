@@ -135,9 +135,9 @@ static const struct text_case message_cases[] = {
 		"t.conf:12:22: error: unexpected \"for\"; expected one of per, to, from, via; "
 		"did you mean \"per\"?\n"
 		"t.conf:13:25: error: the limit is not finished; expected one of destination, "
-		"provider, source, route\n"
+		"provider, source, route, client, client-network, login\n"
 		"t.conf:14:26: error: unexpected \"host\"; expected one of destination, "
-		"provider, source, route\n"
+		"provider, source, route, client, client-network, login\n"
 		"t.conf:15:38: error: this stands twice in one limit\n"
 		"t.conf:16:42: error: this stands twice in one limit\n"
 		"t.conf:17:26: error: only messages are counted per connection\n"
@@ -164,24 +164,42 @@ static const struct text_case message_cases[] = {
 		"t.conf:35:46: error: unexpected \"now\"; expected the end of the line\n",
 	},
 	{
-		"limit, of later versions",
+		"limit, of clients",
 		"version 1\n"
-		"source a address 192.0.2.1\n"
-		"source b address 192.0.2.2\n"
-		"pool p { source a; source b }\n"
-		"table t { x.example }\n"
-		"providers none\n"
-		"provider x { mx .x.example }\n"
-		"provider y { mx .y.example }\n"
 		"limit 60/min messages per login\n"
 		"limit 20 connections per client\n"
-		"limit 20/min recipients per destination login\n"
+		"limit 200 connections per client-network\n"
+		"limit 10M/h bytes per client\n"
+		"limit 10000/day recipients per login\n"
 		"listen 127.0.0.1\n"
 		"route r { host a.example }\n"
 		"accept from local to any via r\n",
-		"t.conf:9:27: error: this version does not have \"login\" in limits yet\n"
-		"t.conf:10:26: error: this version does not have \"client\" in limits yet\n"
-		"t.conf:11:41: error: this version does not have \"login\" in limits yet\n",
+		"",
+	},
+	{
+		"limit, of clients, mixed up",
+		"version 1\n"
+		"limit 20/min recipients per destination login\n"
+		"limit 20/min recipients per client login\n"
+		"limit 20/min recipients per client to domain a.example\n"
+		"limit 20/min recipients per login via r\n"
+		"limit 20 messages per connection per client\n"
+		"limit 20 connections per login\n"
+		"limit 20/min messages per client evenly\n"
+		"listen 127.0.0.1\n"
+		"route r { host a.example }\n"
+		"accept from local to any via r\n",
+		"t.conf:2:41: error: client, client-network or login is the only key of a limit\n"
+		"t.conf:3:36: error: client, client-network or login is the only key of a limit\n"
+		"t.conf:4:46: error: a limit for those who send to us cannot depend on where "
+		"mail goes\n"
+		"t.conf:5:39: error: a limit for those who send to us cannot depend on where "
+		"mail goes\n"
+		"t.conf:6:38: error: messages per connection are limited where mail goes; "
+		"expected a rate of messages\n"
+		"t.conf:7:26: error: connections are counted when they begin, before a login; "
+		"expected: per client or per client-network\n"
+		"t.conf:8:34: error: what others send cannot be spread evenly\n",
 	},
 	{
 		"limit, names",
@@ -287,7 +305,10 @@ static void test_applies(void **state)
 		"limit 1 connections from source s\n"
 		"limit 1 connections via bulk\n"
 		"limit 1 connections to domain a.example to provider google from source s t "
-		"via mx\n");
+		"via mx\n"
+		/* of those who send to us: never here */
+		"limit 1 connections per client\n"
+		"limit 1/s messages per login\n");
 	/* the limits that apply, as digits */
 	static const struct {
 		const char *domain, *provider, *source, *route, *limits;

@@ -115,9 +115,9 @@ static const struct text_case cases[] = {
 		"t.conf:4:7: error: the rule is not finished; expected from\n"
 		"t.conf:5:8: error: unexpected \"form\"; expected from; did you mean \"from\"?\n"
 		"t.conf:6:12: error: the rule is not finished; expected one of any, local, "
-		"table, networks\n"
-		"t.conf:7:13: error: unexpected \"anny\"; expected one of any, local, table, "
-		"networks; did you mean \"any\"?\n"
+		"login, certificate, pop, table, networks\n"
+		"t.conf:7:13: error: unexpected \"anny\"; expected one of any, local, login, "
+		"certificate, pop, table, networks; did you mean \"any\"?\n"
 		"t.conf:8:18: error: the rule is not finished; expected one of sender, to\n"
 		"t.conf:9:19: error: unexpected \"any\"; expected one of sender, to\n"
 		"t.conf:10:19: error: unexpected \"10.0.0.0/8\"; expected one of sender, to\n",
@@ -135,7 +135,7 @@ static const struct text_case cases[] = {
 		"wrong, or bits behind it are set (10.1.0.0/16, not 10.1.2.3/16)\n"
 		"t.conf:5:24: error: \"example.org\" is not a network such as 10.0.0.0/8\n"
 		"t.conf:6:13: error: unexpected \"example.org\"; expected one of any, local, "
-		"table, networks\n"
+		"login, certificate, pop, table, networks\n"
 		"t.conf:7:24: error: \"any\" is not a network such as 10.0.0.0/8\n",
 	},
 	{
@@ -263,7 +263,8 @@ static const struct text_case cases[] = {
 		"t.conf:9:6: error: \"a/b\" cannot be a tag; expected letters, digits, -, _ or "
 		".\n"
 		"t.conf:10:2: error: unknown statement in the block of a rule: \"idle\"; "
-		"expected one of retry, give_up_after, warn_after, source, tag\n"
+		"expected one of retry, give_up_after, warn_after, source, login, "
+		"tag\n"
 		"t.conf:8:9: error: unknown source \"nobody\"\n",
 	},
 	{
@@ -356,7 +357,8 @@ static const struct text_case cases[] = {
 		"t.conf:2:1: error: unknown statement \"hostnme\"; expected one of version, "
 		"include, hostname, state, user, workers, listen, route, source, pool, table, "
 		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
-		"postmaster, log; did you mean \"hostname\"?\n"
+		"postmaster, log, tls, users, secrets, logins, pop, clients, dane, mta_sts, "
+		"tls_reports; did you mean \"hostname\"?\n"
 		"t.conf:3:8: error: \"1.2.3\" is not an address to listen on; expected one such "
 		"as 0.0.0.0:25 or [::1]:25\n"
 		"t.conf:4:32: error: \"1x\" is not what idle takes; expected a time such as 30s, "

@@ -56,7 +56,8 @@ static const struct text_case cases[] = {
 		"t.conf:2:1: error: unknown statement \"hostnme\"; expected one of version, "
 		"include, hostname, state, user, workers, listen, route, source, pool, table, "
 		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
-		"postmaster, log; did you mean \"hostname\"?\n",
+		"postmaster, log, tls, users, secrets, logins, pop, clients, dane, mta_sts, "
+		"tls_reports; did you mean \"hostname\"?\n",
 	},
 	{
 		"unknown statement, nothing near",
@@ -68,7 +69,8 @@ static const struct text_case cases[] = {
 		"t.conf:2:1: error: unknown statement \"frobnicate\"; expected one of version, "
 		"include, hostname, state, user, workers, listen, route, source, pool, table, "
 		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
-		"postmaster, log\n",
+		"postmaster, log, tls, users, secrets, logins, pop, clients, dane, mta_sts, "
+		"tls_reports\n",
 	},
 	{
 		"unknown with block: its content is skipped",
@@ -84,7 +86,8 @@ static const struct text_case cases[] = {
 		"t.conf:2:1: error: unknown statement \"lisen\"; expected one of version, "
 		"include, hostname, state, user, workers, listen, route, source, pool, table, "
 		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
-		"postmaster, log; did you mean \"listen\"?\n",
+		"postmaster, log, tls, users, secrets, logins, pop, clients, dane, mta_sts, "
+		"tls_reports; did you mean \"listen\"?\n",
 	},
 	{
 		"quoted statement",
@@ -96,7 +99,8 @@ static const struct text_case cases[] = {
 		"t.conf:2:1: error: unknown statement \"listen\"; expected one of version, "
 		"include, hostname, state, user, workers, listen, route, source, pool, table, "
 		"accept, reject, limit, provider, providers, queue, message, resolver, self, "
-		"postmaster, log; did you mean \"listen\"?\n",
+		"postmaster, log, tls, users, secrets, logins, pop, clients, dane, mta_sts, "
+		"tls_reports; did you mean \"listen\"?\n",
 	},
 	{
 		"unknown in route",
@@ -109,7 +113,8 @@ static const struct text_case cases[] = {
 		"listen 127.0.0.1\n",
 		"t.conf:4:2: error: unknown statement in a route block: \"conections\"; expected "
 		"one of host, mx, port, protocol, families, source, retry, warn_after, "
-		"give_up_after, connect_timeout, timeout, idle, connections, messages; did you "
+		"give_up_after, connect_timeout, timeout, idle, connections, messages, tls, "
+		"client_identity, login, etrn, quota, recipients, slow_start; did you "
 		"mean \"connections\"?\n",
 	},
 	{
@@ -120,7 +125,10 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n",
 		"t.conf:2:20: error: unknown statement in a listen block: \"banna\"; expected "
 		"one of timeout, data_timeout, session_max, rate_min, errors_max, "
-		"connections_max, banner; did you mean \"banner\"?\n",
+		"connections_max, banner, tls, client_certificates, submission, login, proxy, "
+		"xclient, dns_list, dns_list_reject, reverse_name, helo_check, greylist, "
+		"early_talker, greet_delay, tarpit, null_one_recipient; did you mean "
+		"\"banner\"?\n",
 	},
 	{
 		"unknown in host",
@@ -147,63 +155,22 @@ static const struct text_case cases[] = {
 	{
 		"later statements",
 		"version 1\n"
-		"tls { certificate x\n"
-		" key y }\n"
-		"secrets ./s\n"
-		"login a\n"
-		"users file ./u\n"
-		"etrn x\n"
-		"submission\n"
 		"chain x\n"
-		"route r { host a.example }\n"
+		"route r { host a.example; limit 1.2.3.4; resolver x }\n"
 		"accept from local to any via r\n"
 		"listen 127.0.0.1\n",
-		"t.conf:2:1: error: this version does not have \"tls\" yet\n"
-		"t.conf:2:5: error: this block begins on the line of its { and must end there: "
-		"expected } before the end of the line, or a new line behind the {\n"
-		"t.conf:4:1: error: this version does not have \"secrets\" yet\n"
-		"t.conf:5:1: error: this version does not have \"login\" yet\n"
-		"t.conf:6:1: error: this version does not have \"users\" yet\n"
-		"t.conf:7:1: error: this version does not have \"etrn\" yet\n"
-		"t.conf:8:1: error: this version does not have \"submission\" yet\n"
-		"t.conf:9:1: error: this version does not have \"chain\" yet\n",
-	},
-	{
-		"later in listen",
-		"version 1\n"
-		"listen 127.0.0.1 { tls required; submission; login x }\n"
-		"route r { host a.example }\n"
-		"accept from local to any via r\n",
-		"t.conf:2:20: error: this version does not have \"tls\" in a listen block yet\n"
-		"t.conf:2:34: error: this version does not have \"submission\" in a listen block "
-		"yet\n"
-		"t.conf:2:46: error: this version does not have \"login\" in a listen block yet\n",
-	},
-	{
-		"later in route",
-		"version 1\n"
-		"route r { host a.example; tls required; login x; etrn from local; limit "
-		"1.2.3.4 }\n"
-		"accept from local to any via r\n"
-		"listen 127.0.0.1\n",
-		"t.conf:2:27: error: this version does not have \"tls\" in a route block yet\n"
-		"t.conf:2:41: error: this version does not have \"login\" in a route block yet\n"
-		"t.conf:2:50: error: this version does not have \"etrn\" in a route block yet\n"
-		"t.conf:2:67: error: this version does not have \"limit\" in a route block yet\n",
+		"t.conf:2:1: error: this version does not have \"chain\" yet\n"
+		"t.conf:3:27: error: this version does not have \"limit\" in a route block yet\n"
+		"t.conf:3:42: error: this version does not have \"resolver\" in a route block "
+		"yet\n",
 	},
 	{
 		"later in rules",
 		"version 1\n"
 		"route r { host a.example }\n"
 		"listen 127.0.0.1\n"
-		"accept from login to any via r\n"
-		"accept from certificate x to any via r\n"
-		"accept from pop to any via r\n"
 		"accept from local to any through c via r\n",
-		"t.conf:4:13: error: this version does not have \"login\" in rules yet\n"
-		"t.conf:5:13: error: this version does not have \"certificate\" in rules yet\n"
-		"t.conf:6:13: error: this version does not have \"pop\" in rules yet\n"
-		"t.conf:7:26: error: this version does not have \"through\" in rules yet\n",
+		"t.conf:4:26: error: this version does not have \"through\" in rules yet\n",
 	},
 	{
 		"unfinished quote",
@@ -389,7 +356,8 @@ static const struct text_case cases[] = {
 		"route r { x { x { x { x { x { x { x { x { \n",
 		"t.conf:2:11: error: unknown statement in a route block: \"x\"; expected one of "
 		"host, mx, port, protocol, families, source, retry, warn_after, give_up_after, "
-		"connect_timeout, timeout, idle, connections, messages; did you mean \"mx\"?\n"
+		"connect_timeout, timeout, idle, connections, messages, tls, client_identity, "
+		"login, etrn, quota, recipients, slow_start; did you mean \"mx\"?\n"
 		"t.conf:2:41: error: blocks are nested more than 8 deep; the rest of the file "
 		"was not read\n"
 		"t.conf:2:1: error: route r has no host\n",

@@ -20,6 +20,114 @@ static struct table *make(struct arena *a, const char *const *entries)
 	return t;
 }
 
+#define HEX "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff"
+#define DASH "01-12:23:34:45:56:67:78:89:9a:ab:bc:cd:de:ef:f0:" \
+	"01:12:23:34:45:56:67:78:89:9a:ab:bc:cd:de:ef:f0"
+#define COLONS "01:12:23:34:45:56:67:78:89:9a:ab:bc:cd:de:ef:f0" \
+	":01:12:23:34:45:56:67:78:89:9a:ab:bc:cd:de:ef:f0"
+
+static void test_fingerprints(void **state)
+{
+	static const char *const entries[] = { HEX, COLONS, "example.org", NULL };
+	static const char *const bad[] = {
+		/* 63 digits: a domain */
+		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeef",
+		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeefg",
+		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeefff",
+		DASH,
+	};
+	struct arena a;
+	struct table *t;
+	struct entry e;
+
+	(void)state;
+	arena_init(&a);
+	t = make(&a, entries);
+	assert_int_equal(table_count_kind(t, ENTRY_FINGERPRINT), 2);
+	assert_int_equal(table_count_kind(t, ENTRY_DOMAIN), 1);
+	assert_true(table_has_fingerprint(
+		t, STR("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")));
+	assert_true(table_has_fingerprint(
+		t, STR("011223344556677889" "9aabbccddeeff00112233445566778899aabbccddeeff0")));
+	assert_false(table_has_fingerprint(
+		t, STR("10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")));
+	assert_false(table_has_fingerprint(t, STR("")));
+	assert_false(table_has_fingerprint(t, STR("example.org")));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (entry_parse(str_of(bad[i]), &e) && e.kind == ENTRY_FINGERPRINT)
+			fail_msg("%s", bad[i]);
+	table_done(t);
+	arena_done(&a);
+}
+
+static void test_logins(void **state)
+{
+	static const char *const entries[] = { "alice", "bob@example.org", "john_doe", "10.0.0.1",
+					       "\"two words\"@example.org",
+					       "gr\xc3\xbc\xc3\x9f", NULL };
+	static const struct {
+		const char *name;
+		bool fits;
+	} cases[] = {
+		{ "alice", true }, { "ALICE", true }, { "alice@alice", false }, { "alic", false },
+		{ "bob@example.org", true }, { "Bob@Example.ORG", true }, { "bob", false },
+		{ "example.org", false }, { "john_doe", true }, { "John_Doe", true },
+		{ "10.0.0.1", true }, { "two words@example.org", true },
+		{ "gr\xc3\xbc\xc3\x9f", true }, { "", false }, { "@example.org", false },
+		{ "bob@", false }, { "@", false },
+	};
+	struct arena a;
+	struct table *t;
+	struct entry e;
+
+	(void)state;
+	arena_init(&a);
+	t = table_new(&a, STR("t"));
+	for (size_t i = 0; entries[i]; i++) {
+		if (!entry_parse_login(str_of(entries[i]), &e))
+			fail_msg("%s %s", entries[i], e.error);
+		table_insert(t, &e);
+	}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (table_has_login(t, str_of(cases[i].name)) != cases[i].fits)
+			fail_msg("%s", cases[i].name);
+	assert_false(entry_parse_login(STR(""), &e));
+	assert_false(entry_parse_login(STR("a\nb"), &e));
+	assert_true(table_has_helo(t, STR("JOHN_doe")));
+	assert_true(table_has_helo(t, STR("Alice")));
+	assert_false(table_has_helo(t, STR("bob@example.org")));
+	table_done(t);
+	arena_done(&a);
+}
+
+static bool is_second(void *arg, struct str name)
+{
+	unsigned *n = arg;
+
+	return ++*n && str_eq(name, STR("two words@example.com"));
+}
+
+static void test_any_name(void **state)
+{
+	static const char *const entries[] = { "a.example", "b.example", ".c.example", "10.0.0.1",
+					       "\"two words\"@example.com", NULL };
+	struct arena a;
+	struct table *t;
+	unsigned n = 0;
+
+	(void)state;
+	arena_init(&a);
+	t = make(&a, entries);
+	assert_true(table_any_name(t, is_second, &n));
+	assert_int_equal(n, 3);
+	table_done(t);
+	t = make(&a, (const char *const[]){ ".c.example", "10.0.0.1", NULL });
+	assert_false(table_any_name(t, is_second, &n));
+	assert_int_equal(n, 3);
+	table_done(t);
+	arena_done(&a);
+}
+
 static void test_addresses(void **state)
 {
 	static const char *const entries[] = {
@@ -168,6 +276,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fingerprints),
+		cmocka_unit_test(test_logins),
+		cmocka_unit_test(test_any_name),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_many),

@@ -66,8 +66,8 @@ static inline void check_cases(const struct text_case *cases, size_t n)
 		struct loaded l = load_text(cases[i].text);
 
 		if (!str_eq(buf_str(&l.messages), str_of(cases[i].messages))) {
-			print_error("%s:\n--- expected\n%s--- got\n%s", cases[i].name,
-				    cases[i].messages, buf_cstr(&l.messages));
+			fprintf(stderr, "%s:\n--- expected\n%s--- got\n%s", cases[i].name,
+				cases[i].messages, buf_cstr(&l.messages));
 			failed++;
 		}
 		loaded_done(&l);

@@ -3,14 +3,23 @@
  *
  * Each answer is a line or lines without the last CRLF; NULL: what a good server says. "!close"
  * hangs up, "!stall" says nothing until the client hangs up. Everything received is kept.
+ *
+ * With .tls it speaks TLS: at once (.implicit) or when asked to by STARTTLS, which .ehlo must
+ * offer; .ehlo_tls is what it offers then. With .password it takes logins of "user", by any
+ * mechanism.
  */
 #ifndef UNIT_DELIVER_PEER_H
 #define UNIT_DELIVER_PEER_H
 
 #include "unit/unit.h"
 
+#include "base/mem.h"
+#include "smtp/base64.h"
+#include "smtp/sasl.h"
+
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -38,12 +47,20 @@ struct peer {
 	bool once;			/* after the first connection nobody listens any more */
 	bool closes_idle;		/* hangs up after each transaction */
 	unsigned messages_max;		/* then MAIL gets 421 */
+	SSL_CTX *tls;
+	bool implicit;
+	const char *ehlo_tls;		/* NULL: as .ehlo */
+	const char *starttls;		/* what it says to STARTTLS; NULL: 220 */
+	bool injects;			/* a second reply right behind it, in the same packet */
+	bool no_handshake;		/* hangs up instead */
+	const char *password;
 	/* what it saw; stable once the client has its last reply */
 	char *log;			/* commands, as received */
 	size_t log_n;
 	char *content;
 	size_t content_n;
-	_Atomic unsigned connections, transactions;
+	_Atomic unsigned connections, transactions, handshakes, logins;
+	char sni[256];			/* of the last handshake */
 	_Atomic unsigned open, open_max;	/* connections at once */
 	char from[64];			/* address of the client that came last */
 	_Atomic unsigned writes;	/* recv calls that brought something */
@@ -60,14 +77,22 @@ struct peer_session {
 	size_t at, n;
 	unsigned rcpts, taken, messages;
 	bool ended, refused;
+	SSL *ssl;
+	unsigned char binding[64];
+	size_t binding_n;
 };
+
+static inline ssize_t peer_write(struct peer_session *s, const char *p, size_t n)
+{
+	return s->ssl ? SSL_write(s->ssl, p, (int)n) : send(s->fd, p, n, MSG_NOSIGNAL);
+}
 
 static inline bool peer_send(struct peer_session *s, const char *p, size_t n)
 {
 	size_t step = s->p->trickle ? 1 : n;
 
 	for (size_t at = 0; at < n; at += step) {
-		if (send(s->fd, p + at, step, MSG_NOSIGNAL) < 0)
+		if (peer_write(s, p + at, step) <= 0)
 			return false;
 		if (s->p->trickle)
 			usleep(20);
@@ -82,7 +107,8 @@ static inline bool peer_fill(struct peer_session *s)
 	memmove(s->in, s->in + s->at, s->n - s->at);
 	s->n -= s->at;
 	s->at = 0;
-	r = recv(s->fd, s->in + s->n, sizeof(s->in) - s->n, 0);
+	r = s->ssl ? SSL_read(s->ssl, s->in + s->n, (int)(sizeof(s->in) - s->n))
+		   : recv(s->fd, s->in + s->n, sizeof(s->in) - s->n, 0);
 	if (r <= 0)
 		s->ended = true;
 	else
@@ -228,6 +254,101 @@ static inline bool peer_mail(struct peer_session *s)
 	return peer_say(s, s->p->mail, "250 2.1.0 yes");
 }
 
+/* ---- TLS and logins */
+
+static inline bool peer_handshake(struct peer_session *s)
+{
+	struct peer *p = s->p;
+	const char *name;
+
+	if (p->no_handshake)
+		return false;
+	s->ssl = SSL_new(p->tls);
+	SSL_set_fd(s->ssl, s->fd);
+	s->at = s->n = 0;
+	if (SSL_accept(s->ssl) <= 0)
+		return false;
+	name = SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name);
+	snprintf(p->sni, sizeof(p->sni), "%s", name ? name : "");
+	p->handshakes++;
+	if (SSL_export_keying_material(s->ssl, s->binding, 32, "EXPORTER-Channel-Binding", 24,
+				       (const unsigned char *)"", 0, 1) > 0)
+		s->binding_n = 32;
+	return true;
+}
+
+static inline bool peer_starttls(struct peer_session *s)
+{
+	struct peer *p = s->p;
+
+	if (p->injects)
+		return peer_send(s, "220 go on\r\n250 injected\r\n", 25);
+	if (!peer_say(s, p->starttls, "220 go on"))
+		return false;
+	return (p->starttls && p->starttls[0] != '2') || peer_handshake(s);
+}
+
+/* Sends the machine's words as a challenge; the answer, out of base64; NULL: "*", or the end. */
+static inline struct buf *peer_challenge(struct peer_session *s, struct str out, struct buf *in)
+{
+	struct buf line = BUF_INIT(65536);
+	char *answer;
+
+	buf_add_lit(&line, "334 ");
+	base64_encode(&line, out.p, out.n);
+	answer = peer_say(s, buf_cstr(&line), "") ? peer_line(s) : NULL;
+	buf_done(&line);
+	buf_clear(in);
+	return answer && base64_decode(in, str_of(answer)) ? in : NULL;
+}
+
+static inline enum sasl_step peer_judge(struct peer_session *s, struct sasl_server *m,
+					enum sasl_step step, bool sha1)
+{
+	const char *password = s->p->password;
+	bool is_user = str_eq(sasl_server_user(m), STR("user"));
+	struct scram_secret secret;
+
+	if (step == SASL_WANTS_SECRET) {
+		scram_secret_make(&secret, sha1, str_of(password),
+				  (const unsigned char *)"saltsalt", 8, 4096);
+		return sasl_server_secret(m, &secret, is_user);
+	}
+	return sasl_server_judge(m, is_user && str_eq(sasl_server_password(m), str_of(password)));
+}
+
+static inline bool peer_auth(struct peer_session *s, const char *args)
+{
+	struct buf in = BUF_INIT(65536);
+	struct str rest = str_of(args), word = str_word(&rest), initial = str_word(&rest);
+	bool binds = s->p->ehlo_tls && strstr(s->p->ehlo_tls, "-PLUS");	/* as it has offered */
+	struct sasl_binding b = { .exporter = { (char *)s->binding, binds ? s->binding_n : 0 } };
+	enum sasl_mechanism kind = sasl_mechanism_find(word);
+	struct sasl_server *m = sasl_server_new(kind, &b, STR("serversnonce"));
+	bool sha1 = kind == SASL_SCRAM_SHA_1 || kind == SASL_SCRAM_SHA_1_PLUS, good;
+	enum sasl_step step;
+
+	if (initial.n && !str_eq(initial, STR("=")))
+		base64_decode(&in, initial);
+	step = sasl_server_step(m, buf_str(&in), initial.n > 0);
+	while (step != SASL_DONE && step != SASL_FAILED) {
+		if (step != SASL_SEND) {
+			step = peer_judge(s, m, step, sha1);
+			continue;
+		}
+		if (!peer_challenge(s, sasl_server_out(m), &in))
+			break;
+		step = sasl_server_step(m, buf_str(&in), true);
+	}
+	if ((step == SASL_DONE || step == SASL_FAILED) && sasl_server_out(m).n)
+		peer_challenge(s, sasl_server_out(m), &in);
+	good = step == SASL_DONE;
+	s->p->logins += good;
+	sasl_server_free(m);
+	buf_done(&in);
+	return peer_say(s, NULL, good ? "235 2.7.0 welcome" : "535 5.7.8 who?");
+}
+
 static inline bool peer_command(struct peer_session *s, char *line)
 {
 	struct peer *p = s->p;
@@ -235,11 +356,15 @@ static inline bool peer_command(struct peer_session *s, char *line)
 	peer_keep(&p->log, &p->log_n, line, strlen(line));
 	peer_keep(&p->log, &p->log_n, "\n", 1);
 	if (!strncmp(line, "EHLO", 4) || !strncmp(line, "LHLO", 4))
-		return peer_say(s, p->ehlo,
+		return peer_say(s, s->ssl && p->ehlo_tls ? p->ehlo_tls : p->ehlo,
 				"250-peer.example hello\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
 				"250 ENHANCEDSTATUSCODES");
 	if (!strncmp(line, "HELO", 4))
 		return peer_say(s, p->helo, "250 peer.example");
+	if (!strncmp(line, "STARTTLS", 8) && p->tls)
+		return peer_starttls(s);
+	if (!strncmp(line, "AUTH ", 5) && p->password)
+		return peer_auth(s, line + 5);
 	if (!strncmp(line, "MAIL", 4))
 		return peer_mail(s);
 	if (!strncmp(line, "RCPT", 4))
@@ -263,10 +388,12 @@ static inline void *peer_session_run(void *arg)
 	const char *greeting = s->refused ? "554 5.7.1 not from there" : s->p->greeting;
 	char *line;
 
-	if (peer_say(s, greeting, "220 peer.example ESMTP"))
+	if ((!s->p->implicit || peer_handshake(s)) &&
+	    peer_say(s, greeting, "220 peer.example ESMTP"))
 		while ((line = peer_line(s)) && peer_command(s, line))
 			;
 	s->p->open--;
+	SSL_free(s->ssl);
 	close(s->fd);
 	free(s);
 	return NULL;

@@ -21,7 +21,7 @@ struct kept {			/* an outcome, with its words */
 	uint16_t code;
 	struct enhanced enhanced;
 	bool dsn_passed, known;
-	char text[256], host[128];
+	char text[256], host[128], tls[96];
 	int64_t next_ms;		/* as the delivery wished */
 };
 
@@ -75,6 +75,7 @@ static void rig_keep(const struct outcome *o)
 			    .dsn_passed = o->dsn_passed, .known = true, .next_ms = o->next_ms };
 	str_copy(k->text, sizeof(k->text), o->reply.text);
 	str_copy(k->host, sizeof(k->host), o->host);
+	str_copy(k->tls, sizeof(k->tls), o->tls);
 }
 
 int bounce_settle(struct bounce *b, struct message *m, struct outcome *outcomes, unsigned n,

@@ -2,7 +2,11 @@
  * zone - a DNS for tests: answers from a table of lines, from inside dns_ask.
  *
  *	"a.example MX 10 mx.a.example", "mx.a.example A 127.0.0.2", "mx.a.example AAAA ::1",
- *	"b.example MX 0 .", "c.example MX !servfail" (!timeout, !bogus)
+ *	"b.example MX 0 .", "c.example MX !servfail" (!timeout, !bogus),
+ *	"d.example TXT v=STSv1;id=1",
+ *	"_25._tcp.mx.a.example TLSA 0301010203..." (all of it in hex)
+ *
+ * A line that begins with "+" is signed: what is asked of that name and type is secure.
  *
  * A name that stands in no line does not exist; one that does has no data of the other types. Not
  * case sensitive.
@@ -48,6 +52,7 @@ struct zone_answer {
 	struct dns_record records[ZONE_RECORDS];
 	unsigned char data[ZONE_RECORDS][300];
 	unsigned n;
+	bool secure;
 };
 
 static inline void zone_add(const char *line)
@@ -78,7 +83,8 @@ static inline unsigned zone_type(const char *type)
 	static const struct {
 		const char *name;
 		unsigned type;
-	} types[] = { { "A", DNS_A }, { "AAAA", DNS_AAAA }, { "MX", DNS_MX }, { "TXT", DNS_TXT } };
+	} types[] = { { "A", DNS_A }, { "AAAA", DNS_AAAA }, { "MX", DNS_MX }, { "TXT", DNS_TXT },
+		    { "TLSA", DNS_TLSA }, { "CNAME", 5 } };
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (!strcmp(type, types[i].name))
@@ -100,7 +106,14 @@ static inline void zone_record(struct zone_answer *a, unsigned type, const char 
 	struct dns_record *r = &a->records[a->n++];
 
 	r->p = p;
-	if (type == DNS_MX) {
+	if (type == DNS_TXT) {
+		p[0] = (unsigned char)strlen(first);
+		memcpy(p + 1, first, p[0]);
+		r->n = (uint16_t)(p[0] + 1);
+	} else if (type == DNS_TLSA) {
+		for (r->n = 0; first[2 * r->n]; r->n++)
+			sscanf(first + 2 * r->n, "%2hhx", &p[r->n]);
+	} else if (type == DNS_MX) {
 		unsigned long preference = strtoul(first, NULL, 10);
 
 		p[0] = (unsigned char)(preference >> 8);
@@ -119,8 +132,10 @@ static inline enum dns_status zone_find(const struct dns_query *q, struct zone_a
 
 	for (unsigned i = 0; i < zone.n; i++) {
 		char name[256], type[8], first[256] = "", second[256] = "";
+		bool is_signed = zone.lines[i][0] == '+';
 
-		if (sscanf(zone.lines[i], "%255s %7s %255s %255s", name, type, first, second) < 3 ||
+		if (sscanf(zone.lines[i] + is_signed, "%255s %7s %255s %255s", name, type, first,
+			   second) < 3 ||
 		    strcasecmp(name, q->name) != 0)
 			continue;
 		if (status == DNS_NXDOMAIN)
@@ -129,6 +144,7 @@ static inline enum dns_status zone_find(const struct dns_query *q, struct zone_a
 			continue;
 		if (*first == '!')
 			return zone_status(first);
+		a->secure = is_signed;
 		zone_record(a, q->type, first, second);
 		status = DNS_OK;
 	}
@@ -151,7 +167,7 @@ static inline int zone_ask(struct world *w, struct dns_query *q)
 	}
 	q->status = zone_find(q, &a);
 	q->ttl = 300;
-	q->secure = false;
+	q->secure = a.secure;
 	q->canonical[0] = 0;
 	q->records = a.records;
 	q->records_n = a.n;

@@ -20,7 +20,8 @@ static void test_received(void **state)
 		    { "ESMTP", 5 },
 		    { "ABC", 3 },
 		    { "a@b.example", 11 },
-		    NOW },
+		    NOW,
+		    { NULL, 0 } },
 		  "Received: from c.example (rev.example [192.0.2.1])\r\n\tby mx.example with "
 		  "ESMTP id ABC\r\n"
 		  "\tfor <a@b.example>; Sun, 22 Nov 2026 04:19:00 +0000\r\n" },
@@ -31,7 +32,8 @@ static void test_received(void **state)
 		    { "ESMTPS", 6 },
 		    { "ABC", 3 },
 		    { NULL, 0 },
-		    NOW },
+		    NOW,
+		    { NULL, 0 } },
 		  "Received: from c.example ([IPv6:2001:db8::1])\r\n\tby mx.example with ESMTPS id "
 		  "ABC;\r\n"
 		  "\tSun, 22 Nov 2026 04:19:00 +0000\r\n" },
@@ -42,7 +44,8 @@ static void test_received(void **state)
 		    { "SMTP", 4 },
 		    { "ABC", 3 },
 		    { NULL, 0 },
-		    NOW },
+		    NOW,
+		    { NULL, 0 } },
 		  "Received: from [192.0.2.1] ([192.0.2.1])\r\n\tby mx.example with SMTP id "
 		  "ABC;\r\n"
 		  "\tSun, 22 Nov 2026 04:19:00 +0000\r\n" },
@@ -53,9 +56,22 @@ static void test_received(void **state)
 		    { "local", 5 },
 		    { "ABC", 3 },
 		    { NULL, 0 },
-		    NOW },
+		    NOW,
+		    { NULL, 0 } },
 		  "Received: by mx.example with local id ABC;\r\n\tSun, 22 Nov 2026 04:19:00 "
 		  "+0000\r\n" },
+		{ { { "c.example", 9 },
+		    { "192.0.2.1", 9 },
+		    { NULL, 0 },
+		    { "mx.example", 10 },
+		    { "ESMTPSA", 7 },
+		    { "ABC", 3 },
+		    { NULL, 0 },
+		    NOW,
+		    { "TLSv1.3 TLS_AES_256_GCM_SHA384 256 bits", 39 } },
+		  "Received: from c.example ([192.0.2.1])\r\n\tby mx.example with ESMTPSA (TLSv1.3 "
+		  "TLS_AES_256_GCM_SHA384 256 bits) id ABC;\r\n"
+		  "\tSun, 22 Nov 2026 04:19:00 +0000\r\n" },
 		/* A peer's names end no clause, open no comment and hold no line end. */
 		{ { { "x) by y;\r\nBcc: z", 16 },
 		    { "192.0.2.1", 9 },
@@ -64,7 +80,8 @@ static void test_received(void **state)
 		    { "ES MTP", 6 },
 		    { "A;C", 3 },
 		    { "\"a\n\"@b", 6 },
-		    NOW },
+		    NOW,
+		    { NULL, 0 } },
 		  "Received: from x??by?y???Bcc:?z (?a?b [192.0.2.1])\r\n\tby mx.example with "
 		  "ES?MTP id A?C\r\n"
 		  "\tfor <\"a?\"@b>; Sun, 22 Nov 2026 04:19:00 +0000\r\n" },

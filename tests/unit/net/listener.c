@@ -269,11 +269,84 @@ static void test_out_of_descriptors(void **state)
 	run_in_task(starved_task, NULL);
 }
 
+/* ---- the reserve: clients get what is below it, a listener of its own kind gets all */
+
+#define WAITING 8
+#define BELOW 2
+
+struct keeper {
+	struct listener listener;
+	int fd;
+	int kept[WAITING];
+	int got;
+};
+
+static void keep(struct listener *l, int fd, const struct endpoint *peer)
+{
+	struct keeper *k = CONTAINER_OF(l, struct keeper, listener);
+
+	(void)peer;
+	k->kept[k->got++] = fd;
+}
+
+static void close_all(struct keeper *k)
+{
+	while (k->got)
+		close(k->kept[--k->got]);
+}
+
+/* Connections wait in the system's queue; with BELOW descriptors left, as many are accepted. */
+static void check_reserve(bool may_use_reserve)
+{
+	struct keeper k = { .listener.may_use_reserve = may_use_reserve };
+	struct stream *waiting[WAITING];
+	struct endpoint at;
+	int next;
+
+	k.fd = listen_on("127.0.0.1", &at);
+	for (int i = 0; i < WAITING; i++)
+		CHECK_EQ(stream_connect(NULL, &at, in_seconds(5), &waiting[i]), 0);
+	next = dup(0);
+	close(next);
+	net_reserve(loop_net(loop_self()), next + BELOW);
+	CHECK_EQ(listener_start(&k.listener, k.fd, keep), 0);
+	task_sleep_until(in_ms(50));
+	CHECK_EQ(k.got, may_use_reserve ? WAITING : BELOW);
+	CHECK_EQ(k.listener.paused, !may_use_reserve);
+	for (int i = 0; !may_use_reserve && i < k.got; i++)
+		CHECK(k.kept[i] < next + BELOW);
+	/* One that found none was cut off; those behind it come when there are some again. */
+	close_all(&k);
+	net_reserve(loop_net(loop_self()), 0);
+	task_sleep_until(in_ms(250));
+	CHECK_EQ(k.got, may_use_reserve ? 0 : WAITING - BELOW - 1);
+	CHECK(!k.listener.paused);
+	close_all(&k);
+	listener_stop(&k.listener);
+	for (int i = 0; i < WAITING; i++)
+		stream_free(waiting[i]);
+	world_self()->sock_close(world_self(), k.fd);
+}
+
+static void reserve_task(void *arg)
+{
+	(void)arg;
+	check_reserve(false);
+	check_reserve(true);
+}
+
+static void test_reserve(void **state)
+{
+	(void)state;
+	run_in_task(reserve_task, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_conversations),
 		cmocka_unit_test(test_out_of_descriptors),
+		cmocka_unit_test(test_reserve),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

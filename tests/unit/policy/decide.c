@@ -1,4 +1,6 @@
 /* policy: rules against clients, senders and recipients; <postmaster>; what explain says. */
+#include "config/table.h"
+#include "policy/match.h"
 #include "policy/policy.h"
 #include "unit/config/text.h"
 
@@ -70,12 +72,14 @@ static const struct decide_case cases[] = {
 	/* one address, a route written out */
 	{ "198.51.100.9", "x@y.example", "A@B.example", "lmtp://10.0.0.9", 16 },
 	{ "198.51.101.9", "x@y.example", "a@b.example", NULL, 0 },
-	/* the percent hack and its kin: the address is at its domain, and nothing else */
-	{ "203.0.113.1", "x@y.example", "victim%far.example@example.org", "inside", 14 },
+	/* the percent hack and its kin: at its domain and nothing else, and not for strangers */
+	{ "203.0.113.1", "x@y.example", "victim%far.example@example.org", NULL, 14 },
 	{ "203.0.113.1", "x@y.example", "someone%example.org@far.example", NULL, 0 },
 	{ "203.0.113.1", "x@y.example", "example.org!someone@far.example", NULL, 0 },
 	{ "203.0.113.1", "x@y.example", "\"someone@example.org\"@far.example", NULL, 0 },
-	{ "203.0.113.1", "x@y.example", "\"victim@far.example\"@example.org", "inside", 14 },
+	{ "203.0.113.1", "x@y.example", "\"victim@far.example\"@example.org", NULL, 14 },
+	{ "203.0.113.1", "x@y.example", "far.example!victim@example.org", NULL, 14 },
+	{ "127.0.0.1", "x@y.example", "victim%far.example@far.example", "out", 19 },
 	/* literals */
 	{ "203.0.113.1", "x@y.example", "x@[192.0.2.1]", "inside", 18 },
 	{ "203.0.113.1", "x@y.example", "x@[192.0.2.2]", NULL, 0 },
@@ -286,7 +290,7 @@ static void test_explain(void **state)
 		  "t.conf:14: accept from any to domain table partners via inside\n"
 		  "    fits\n"
 		  "accepted for <someone@sub.example.org> by t.conf:14\n"
-		  "route: inside (SMTP, t.conf:4, without TLS)\n"
+		  "route: inside (SMTP, t.conf:4, TLS if it is offered)\n"
 		  "    host 10.0.0.5:25\n"
 		  "    host 10.0.0.6:25, weight 3, backup\n");
 	explained(c, "192.0.2.1", "clerk@example.com", "x@far.example",
@@ -318,9 +322,177 @@ static void test_explain(void **state)
 		  "<postmaster> is taken from local and from whomever a rule takes mail from\n"
 		  "t.conf:14: accept from any to domain table partners via inside\n"
 		  "accepted for <admin@example.net>\n"
-		  "route: inside (SMTP, t.conf:4, without TLS)\n"
+		  "route: inside (SMTP, t.conf:4, TLS if it is offered)\n"
 		  "    host 10.0.0.5:25\n"
 		  "    host 10.0.0.6:25, weight 3, backup\n");
+	config_unref(c);
+}
+
+/* Who has shown who he is: by login, certificate or POP; and HELO, which only makes it worse. */
+#define PRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define OTHER "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static const char who_text[] =
+	"version 1\n"
+	"hostname relay.example.net\n"
+	"listen 127.0.0.1\n"
+	"users file users\n"
+	"pop 127.0.0.1\n"
+	"route out { host smtp.provider.example }\n"
+	"table staff { alice bob@example.net }\n"
+	/* 8 */
+	"reject from helo .dyn.example \"MY_PC\" to any \"no\"\n"
+	"reject from login mallory to any\n" /* 9 */
+	"accept from login table staff sender example.net to any via out\n" /* 10 */
+	"accept from login carol to domain a.example via out\n" /* 11 */
+	"accept from certificate " PRINT " to domain b.example via out\n" /* 12 */
+	"accept from pop to domain c.example via out\n" /* 13 */
+	"accept from login to domain d.example via out\n"; /* 14 */
+
+struct who_case {
+	const char *login, *helo, *fingerprint;
+	bool has_popped;
+	const char *sender, *recipient;
+	bool accepted;
+	unsigned line;		/* 0: no rule */
+};
+
+static const struct who_case who_cases[] = {
+	{ NULL, NULL, NULL, false, "x@example.net", "y@far.example", false, 0 },
+	{ "alice", NULL, NULL, false, "x@example.net", "y@far.example", true, 10 },
+	{ "ALICE", NULL, NULL, false, "x@example.net", "y@far.example", true, 10 },
+	{ "bob@EXAMPLE.net", NULL, NULL, false, "x@example.net", "y@far.example", true, 10 },
+	{ "bob", NULL, NULL, false, "x@example.net", "y@far.example", false, 0 },
+	{ "alice", NULL, NULL, false, "x@else.example", "y@far.example", false, 0 },
+	{ "mallory", NULL, NULL, false, "x@example.net", "y@d.example", false, 9 },
+	{ "carol", NULL, NULL, false, "", "y@a.example", true, 11 },
+	{ "alice", NULL, NULL, false, "", "y@a.example", false, 0 },
+	{ "dave", NULL, NULL, false, "", "y@d.example", true, 14 },
+	{ "", NULL, NULL, false, "", "y@d.example", false, 0 },
+	{ NULL, NULL, PRINT, false, "", "y@b.example", true, 12 },
+	{ NULL, NULL, OTHER, false, "", "y@b.example", false, 0 },
+	{ NULL, NULL, NULL, false, "", "y@b.example", false, 0 },
+	{ NULL, NULL, NULL, true, "", "y@c.example", true, 13 },
+	{ NULL, NULL, NULL, false, "", "y@c.example", false, 0 },
+	{ "alice", "x.dyn.example", NULL, false, "x@example.net", "y@far.example", false, 8 },
+	{ "alice", "dyn.example", NULL, false, "x@example.net", "y@far.example", true, 10 },
+	{ "alice", "my_pc", NULL, false, "x@example.net", "y@far.example", false, 8 },
+};
+
+static void test_who(void **state)
+{
+	struct config *c = load_sound(who_text);
+	struct endpoint peer = { .ip = { 4, { 203, 0, 113, 1 } } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(who_cases) / sizeof(who_cases[0]); i++) {
+		const struct who_case *w = &who_cases[i];
+		struct address sender = { 0 }, recipient = address_split(str_of(w->recipient));
+		struct client client;
+		struct decision d;
+
+		if (*w->sender)
+			sender = address_split(str_of(w->sender));
+		client_init(&client, &peer);
+		client.login = str_of(w->login);
+		client.helo = str_of(w->helo);
+		client.fingerprint = str_of(w->fingerprint);
+		client.has_popped = w->has_popped;
+		policy_decide(c, &client, &sender, &recipient, &d);
+		if ((d.verdict == VERDICT_ACCEPT) != w->accepted ||
+		    (d.rule ? d.rule->place.line : 0) != w->line)
+			fail_msg("case %zu: line %u", i, d.rule ? d.rule->place.line : 0);
+	}
+	config_unref(c);
+}
+
+/* Whether it is worth while to go on talking to somebody. */
+static void test_hope_by_login(void **state)
+{
+	struct config *c = load_sound("version 1\nlisten 127.0.0.1\nusers file u\n"
+				      "reject from helo x.example to any\n"
+				      "accept from login to any via mx\n");
+	struct endpoint peer = { .ip = { 4, { 203, 0, 113, 1 } } };
+	struct client client;
+
+	(void)state;
+	client_init(&client, &peer);
+	assert_false(policy_has_hope(c, &client));
+	client.helo = STR("x.example");
+	assert_false(policy_has_hope(c, &client));
+	client.login = STR("alice");
+	assert_true(policy_has_hope(c, &client));
+	config_unref(c);
+}
+
+/* Nobody vouches for it, and its names cannot be asked: then there are none. */
+static void test_certificate_alone(void **state)
+{
+	struct rule rule = { .accept = true, .who = WHO_CERTIFICATE };
+	struct client client = { .fingerprint = STR(PRINT) };
+	const struct address none = { 0 };
+	struct arena a;
+	struct table *t;
+	struct entry e;
+
+	(void)state;
+	assert_int_equal(policy_match(&rule, &client, &none, &none), MATCH_NOT_WHO);
+	client.certificate_verified = true;
+	assert_int_equal(policy_match(&rule, &client, &none, &none), MATCH_ALL);
+	arena_init(&a);
+	t = table_new(&a, STR_NONE);
+	assert_true(entry_parse(STR("client.example"), &e));
+	table_insert(t, &e);
+	rule.who_table = t;
+	assert_int_equal(policy_match(&rule, &client, &none, &none), MATCH_NOT_WHO);
+	assert_true(entry_parse(STR(PRINT), &e));
+	table_insert(t, &e);
+	client.certificate_verified = false;
+	assert_int_equal(policy_match(&rule, &client, &none, &none), MATCH_ALL);
+	table_done(t);
+	arena_done(&a);
+}
+
+static void test_explain_who(void **state)
+{
+	struct config *c = load_sound(who_text);
+	struct endpoint peer = { .ip = { 4, { 203, 0, 113, 1 } } };
+	struct address sender = address_split(STR("x@example.net")),
+		       recipient = address_split(STR("y@far.example"));
+	struct buf out = BUF_INIT(1 << 16);
+	struct client client;
+
+	(void)state;
+	client_init(&client, &peer);
+	client.login = STR("dave");
+	client.helo = STR("pc.example");
+	policy_explain(&out, c, &client, &sender, &recipient);
+	assert_str_equal(buf_str(&out), str_of(
+		"client 203.0.113.1, logged in as dave, HELO pc.example, from <x@example.net>, "
+		"to <y@far.example>\n"
+		"t.conf:8: reject from helo .dyn.example \"MY_PC\" to any \"no\"\n"
+		"    does not fit: the client says HELO pc.example, which is not in what the "
+		"rule lists\n"
+		"t.conf:9: reject from login mallory to any\n"
+		"    does not fit: the client has logged in as dave, who is not in what the "
+		"rule lists\n"
+		"t.conf:10: accept from login table staff sender example.net to any via out\n"
+		"    does not fit: the client has logged in as dave, who is not in table staff\n"
+		"t.conf:11: accept from login carol to domain a.example via out\n"
+		"    does not fit: the client has logged in as dave, who is not in what the "
+		"rule lists\n"
+		"t.conf:12: accept from certificate "
+		PRINT
+		" to domain b.example via out\n"
+		"    does not fit: the client has shown no certificate\n"
+		"t.conf:13: accept from pop to domain c.example via out\n"
+		"    does not fit: the client has not looked at its mail\n"
+		"t.conf:14: accept from login to domain d.example via out\n"
+		"    does not fit: the recipient <y@far.example> is not in what the rule lists\n"
+		"no other rule fits\n"
+		"refused: 550 5.7.1 relaying denied: no rule takes mail for this recipient "
+		"from you\n"));
+	buf_done(&out);
 	config_unref(c);
 }
 
@@ -328,6 +500,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decide),
+		cmocka_unit_test(test_who),
+		cmocka_unit_test(test_hope_by_login),
+		cmocka_unit_test(test_certificate_alone),
+		cmocka_unit_test(test_explain_who),
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_postmaster),
 		cmocka_unit_test(test_hope),

@@ -331,20 +331,17 @@ static const struct dialogue recipients[] = {
 		SAY("DATA\r\n", "554"),
 		QUIT,
 	}, .messages = 0 },
-	/* A local part is its owner's: we never read it as a route. */
+	/* No local part is read as a route by us; nor can the server behind us be made to. */
 	{ "routes in the local part", {
 		HELLO, FROM,
-		SAY("RCPT TO:<u%elsewhere.example@ours.example>\r\n", "250"),
-		SAY("RCPT TO:<elsewhere.example!u@ours.example>\r\n", "250"),
-		SAY("RCPT TO:<\"u@elsewhere.example\"@ours.example>\r\n", "250"),
+		SAY("RCPT TO:<u%elsewhere.example@ours.example>\r\n", "550 5.7.1"),
+		SAY("RCPT TO:<elsewhere.example!u@ours.example>\r\n", "550 5.7.1"),
+		SAY("RCPT TO:<\"u@elsewhere.example\"@ours.example>\r\n", "550 5.7.1"),
 		SAY("RCPT TO:<@elsewhere.example,@x.example:u@ours.example>\r\n", "250"),
 		DATA,
 		SAY(".\r\n", "250"),
 		QUIT,
-	}, .messages = 1,
-	  .recipients = "u%elsewhere.example@ours.example/inside "
-			"elsewhere.example!u@ours.example/inside "
-			      "\"u@elsewhere.example\"@ours.example/inside u@ours.example/inside" },
+	}, .messages = 1, .recipients = "u@ours.example/inside" },
 };
 
 #define BEGUN HELLO, FROM, TO

@@ -2,8 +2,9 @@
  * rig - what the tests of receive/ share: a service on 127.0.0.1 with a real net and a real spool
  * in a temporary folder, clients that speak from the main thread, and what was received.
  *
- * The schedule is a stub: it keeps what it is given. The world is the real one but for the clock,
- * which a test may put forward, the peer's address, which a test chooses (a stranger's, else
+ * The schedule is a stub: it keeps what it is given. What is asked about strangers is a stub, too:
+ * it answers what a test says, and counts the questions. The world is the real one but for the
+ * clock, which a test may put forward, the peer's address, which a test chooses (a stranger's, else
  * everyone here is local), and for the disk, whose writes may be made to fail.
  */
 #ifndef UNIT_RECEIVE_RIG_H
@@ -15,6 +16,7 @@
 #include "receive/receive.h"
 #include "schedule/schedule.h"
 #include "spool/spool.h"
+#include "policy/strangers.h"
 #include "unit/unit.h"
 
 #include <arpa/inet.h>
@@ -23,6 +25,7 @@
 #include <ftw.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -59,7 +62,8 @@ struct rig {
 
 /* ---- the world, bent */
 
-static struct ip rig_peer;
+static struct ip rig_peer;		/* set before rig_open, or */
+static _Atomic bool rig_is_strange;	/* from now on everyone comes from STRANGER */
 static _Atomic uint64_t rig_jumped;	/* ns that the clock was put forward */
 static _Atomic int rig_write_error;	/* -errno of the writes to disk that fail */
 static _Atomic int rig_write_errors;	/* how many of them are still to fail */
@@ -68,7 +72,9 @@ static int rig_accept(struct world *w, int fd, struct endpoint *ret)
 {
 	int r = world_real()->sock_accept(w, fd, ret);
 
-	if (r >= 0 && rig_peer.family)
+	if (r >= 0 && atomic_load(&rig_is_strange))
+		ip_parse(STR(STRANGER), &ret->ip);
+	else if (r >= 0 && rig_peer.family)
 		ret->ip = rig_peer;
 	return r;
 }
@@ -109,6 +115,98 @@ void schedule_add(struct schedule *s, struct message *m)
 	(void)s;
 	if (at < RECEIVED_MAX)
 		rig_received[at] = message_ref(m);
+}
+
+static _Atomic unsigned rig_retried;
+
+unsigned schedule_command(struct schedule *s, enum queue_command c, struct message *m)
+{
+	(void)s, (void)m;
+	rig_retried += c == QUEUE_RETRY;
+	return 1;
+}
+
+/* ---- strangers, a stub: rig_strangers says what is answered */
+
+static struct {
+	struct reply connected, message, recipient, logged_in;	/* .code 0: accept */
+	unsigned asked_connected, asked_look_up, asked_helo, asked_good, open;
+	const char *name;		/* the reverse name that is found */
+} rig_strangers;
+
+static void rig_answer(struct decision *ret, const struct reply *reply)
+{
+	if (!reply->code)
+		return;
+	ret->verdict = reply->code < 500 ? VERDICT_LATER : VERDICT_REFUSE;
+	ret->reply = *reply;
+}
+
+void strangers_connected(struct strangers *s, const struct config *c, const struct client *client,
+			 struct stranger *x, struct decision *ret)
+{
+	(void)s, (void)c, (void)client, (void)x;
+	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
+	rig_strangers.asked_connected++;
+	rig_strangers.open++;
+	rig_answer(ret, &rig_strangers.connected);
+}
+
+void strangers_disconnected(struct strangers *s, struct stranger *x)
+{
+	(void)s, (void)x;
+	rig_strangers.open--;
+}
+
+void strangers_logged_in(struct strangers *s, const struct config *c, const struct client *client,
+			 struct stranger *x, struct decision *ret)
+{
+	(void)s, (void)c, (void)client, (void)x;
+	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
+	rig_answer(ret, &rig_strangers.logged_in);
+}
+
+void strangers_look_up(struct strangers *s, const struct config_clients *cc,
+		       const struct client *client, struct stranger *x, uint64_t deadline)
+{
+	(void)s, (void)cc, (void)client, (void)deadline;
+	rig_strangers.asked_look_up++;
+	if (rig_strangers.name)
+		str_copy(x->name, sizeof(x->name), str_of(rig_strangers.name));
+}
+
+void strangers_helo(struct strangers *s, const struct config_clients *cc,
+		    const struct client *client, struct stranger *x, struct decision *ret)
+{
+	(void)s, (void)cc, (void)x, (void)ret;
+	assert_true(client->helo.n > 0);
+	rig_strangers.asked_helo++;
+}
+
+void strangers_recipient(struct strangers *s, const struct config *c,
+			 const struct config_clients *cc, const struct client *client,
+			 struct stranger *x, const struct address *sender,
+			 const struct address *recipient, struct decision *ret)
+{
+	(void)s, (void)c, (void)cc, (void)client, (void)x, (void)sender, (void)recipient;
+	rig_answer(ret, &rig_strangers.recipient);
+}
+
+void strangers_message(struct strangers *s, const struct config *c, const struct client *client,
+		       struct stranger *x, uint64_t size, struct decision *ret)
+{
+	(void)s, (void)c, (void)client, (void)x, (void)size;
+	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
+	rig_answer(ret, &rig_strangers.message);
+}
+
+void strangers_good(struct strangers *s, const struct config *c, const struct config_clients *cc,
+		    const struct client *client, struct stranger *x, uint64_t size,
+		    uint64_t announced)
+{
+	(void)s, (void)c, (void)cc, (void)client, (void)x, (void)announced;
+	assert_true(size > 0);
+	rig_strangers.asked_good++;
 }
 
 static inline struct message *rig_last(void)
@@ -252,19 +350,29 @@ static inline void rig_found_none(void *arg, struct message *m)
 	(void)m;
 }
 
+/* A test's changes of the snapshot, before it is in force; NULL: none. */
+static void (*rig_bend)(struct rig *g, struct config *c);
+/* Whom sessions ask; set before rig_open. */
+static struct receive_helpers rig_helpers;
+
 /* config: the text behind CONFIG_TOP. */
 static inline void rig_open(struct rig *g, const char *config, unsigned workers)
 {
 	struct endpoint free_port = { 0 };
+	struct config *made;
 	char text[8192];
 
 	memset(g, 0, sizeof(*g));
 	rig_peer = (struct ip){ 0 };
+	atomic_store(&rig_is_strange, false);
 	rig_write_errors = 0;
 	snprintf(g->folder, sizeof(g->folder), "/tmp/relevo-receive-XXXXXX");
 	assert_non_null(mkdtemp(g->folder));
 	snprintf(text, sizeof(text), "%sstate %s\n%s", CONFIG_TOP, g->folder, config);
-	config_set_current(rig_config(g->folder, text));
+	made = rig_config(g->folder, text);
+	if (rig_bend)
+		rig_bend(g, made);
+	config_set_current(made);
 	g->world = *world_real();
 	g->world.now = rig_now;
 	g->world.sock_accept = rig_accept;
@@ -273,6 +381,7 @@ static inline void rig_open(struct rig *g, const char *config, unsigned workers)
 	net_start(g->net);
 	rig_open_spool(g, rig_found_none, NULL);
 	g->receive = receive_new(g->net, g->spool, NULL);
+	receive_help(g->receive, &rig_helpers);
 	assert_true(endpoint_parse(STR("127.0.0.1:2525"), 0, &g->settings));
 	assert_true(ip_parse(STR("127.0.0.1"), &free_port.ip));
 	g->fd = g->world.sock_listen(&g->world, &free_port, 1024);
@@ -315,6 +424,7 @@ static inline void rig_close(struct rig *g)
 
 struct client_end {
 	int fd;
+	SSL *ssl;			/* owned; NULL: plain */
 	char in[16384];
 	size_t in_n;
 	bool ended;
@@ -327,6 +437,7 @@ static inline void client_open(struct client_end *c, const struct rig *g)
 	int one = 1;
 
 	c->in_n = 0;
+	c->ssl = NULL;
 	c->ended = false;
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(c->fd >= 0);
@@ -336,6 +447,7 @@ static inline void client_open(struct client_end *c, const struct rig *g)
 
 static inline void client_close(struct client_end *c)
 {
+	SSL_free(c->ssl);
 	close(c->fd);
 	c->fd = -1;
 }
@@ -344,9 +456,10 @@ static inline void client_close(struct client_end *c)
 static inline bool client_send(struct client_end *c, struct str s)
 {
 	while (s.n) {
-		ssize_t r = send(c->fd, s.p, s.n, MSG_NOSIGNAL);
+		ssize_t r = c->ssl ? SSL_write(c->ssl, s.p, (int)s.n)
+				   : send(c->fd, s.p, s.n, MSG_NOSIGNAL);
 
-		if (r < 0)
+		if (r < 0 || (c->ssl && r == 0))
 			return false;
 		s = str_from(s, (size_t)r);
 	}
@@ -358,9 +471,10 @@ static inline bool client_receive(struct client_end *c)
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
 	ssize_t r;
 
-	if (c->ended || poll(&p, 1, ANSWER_MS) != 1)
+	if (c->ended || (!(c->ssl && SSL_pending(c->ssl)) && poll(&p, 1, ANSWER_MS) != 1))
 		return false;
-	r = recv(c->fd, c->in + c->in_n, sizeof(c->in) - c->in_n, 0);
+	r = c->ssl ? SSL_read(c->ssl, c->in + c->in_n, (int)(sizeof(c->in) - c->in_n))
+		   : recv(c->fd, c->in + c->in_n, sizeof(c->in) - c->in_n, 0);
 	if (r <= 0) {
 		c->ended = true;
 		return false;

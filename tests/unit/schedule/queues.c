@@ -186,11 +186,11 @@ static void test_rest(void **state)
 	assert_string_equal(seen.said, "nobody there");
 	assert_in_range(rig.downs, 1, 20);
 	rig.downs = 0;
-	rig_run(3 * HOUR);		/* 1 min, 5 min, then every hour: one probe each */
-	assert_in_range(rig.downs, 3, 5);
+	rig_run(3 * HOUR);		/* it has hosts: every 20 to 40 s, one probe each */
+	assert_in_range(rig.downs, 3 * 90, 3 * 180);
 	assert_int_equal(m->recipients[0].attempts, 0);
 	rig.down[3] = false;
-	rig_run(HOUR + 10 * MINUTE);
+	rig_run(MINUTE);		/* and it is found out that it is back */
 	assert_true(rig_is_done(m));
 	assert_int_equal(rig.jobs_done, 501);
 	message_unref(m);
@@ -208,9 +208,10 @@ static void test_stale_reports(void **state)
 	rig.random_work = true;
 	add(100, "3");
 	rig_run(3 * MINUTE);
-	assert_in_range(rig.downs, 20, 22);
+	/* twenty at once, then one probe after the other, some 20 to 220 s each */
+	assert_in_range(rig.downs, 20, 29);
 	rig_call(look, "r3");
-	assert_in_range(seen.failures, 1, 2);
+	assert_in_range(seen.failures, 1, rig.downs - 19);
 	rig_close();
 }
 
@@ -450,7 +451,7 @@ static void test_clock_jumps(void **state)
 	rig_close();
 }
 
-/* New mail for a hop that is down: one probe for each wait of its schedule, however much comes. */
+/* New mail for a hop that is down: one probe at a time, however much comes. */
 static void test_probes(void **state)
 {
 	(void)state;
@@ -460,10 +461,10 @@ static void test_probes(void **state)
 		add(5, "3");
 		rig_run(MINUTE);
 	}
-	/* at once (five set out together), after 1 and 5 minutes, then each hour */
-	assert_in_range(rig.downs, 5, 10);
+	/* at once (five set out together), then every 20 to 40 s */
+	assert_in_range(rig.downs, 5 + 3 * 90, 5 + 3 * 180);
 	rig_call(look, "r3");
-	assert_in_range(seen.failures, 4, 6);
+	assert_in_range(seen.failures, 3 * 90, 3 * 180);
 	assert_int_equal(seen.ready, 900);
 	rig_close();
 }

@@ -17,6 +17,7 @@ static size_t make_record(int type, char *to, size_t size)
 		struct message *m = make_message(3, NULL);
 
 		m->id = id;
+		m->requires_tls = true;
 		m->recipients[1].last = mem_strdup("550 5.1.1 no");
 		m->recipients[1].state = RECIPIENT_FAILED;
 		m->recipients[2].next_ms = -5;
@@ -84,6 +85,7 @@ static void test_message_round_trip(void **state)
 	assert_str_equal(recipient_orcpt(m, 2), STR("rfc822;a@b"));
 	assert_str_equal(message_login(m), STR("alice"));
 	assert_str_equal(message_tag(m), STR("news"));
+	assert_true(m->requires_tls && m->smtputf8);
 	assert_ptr_equal(recipient_route_name(m, 0), name_intern(STR("mx")));
 	assert_ptr_equal(recipient_route_name(m, 2), name_intern(STR("mx")));
 	message_unref(m);
@@ -154,6 +156,7 @@ static void test_older_log(void **state)
 	assert_non_null(m);
 	assert_null(m->tag);
 	assert_true(m->body == BODY_8BITMIME && m->ret == RET_HDRS && m->smtputf8 && !m->local);
+	assert_false(m->requires_tls);
 	assert_str_equal(head, STR("H:"));
 	assert_str_equal(message_sender(m), STR("s"));
 	assert_str_equal(recipient_address(m, 0), STR("a@b"));

@@ -5,7 +5,7 @@
  * last looked at. Invariant: .spent is the sum of all cells, .end - .width <= the latest time seen
  * < .end.
  */
-#include "schedule/bucket.h"
+#include "base/bucket.h"
 
 #include "base/mem.h"
 

@@ -14,8 +14,8 @@
  * "100/min" would be broken by a burst and what follows it); a log of all events (exact, but
  * 10,000/day per destination is 80 KiB each).
  */
-#ifndef SCHEDULE_BUCKET_H
-#define SCHEDULE_BUCKET_H
+#ifndef BASE_BUCKET_H
+#define BASE_BUCKET_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #include "unit/unit.h"
 
 #include "base/mem.h"
-#include "schedule/bucket.h"
+#include "base/bucket.h"
 
 #define SECOND 1000000000ull
 

@@ -1,0 +1,314 @@
+/*
+ * tls_stream - TLS on a stream: handshakes, and the two calls that stand in for recv and send.
+ *
+ * OpenSSL reads and writes through a BIO of ours, which uses the stream's socket by the poller's
+ * flags and never blocks: what OpenSSL wants to wait for, the stream waits for, like everything
+ * else. Reading asks OpenSSL again until it has nothing left or there is no room: what it still
+ * holds makes no event (.more). Its error queue belongs to the thread, so it is cleared before each
+ * call.
+ */
+#include "net/tls_inner.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <string.h>
+
+static BIO_METHOD *method;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* ---- the BIO */
+
+static int bio_read(BIO *b, char *p, int n)
+{
+	struct stream *s = BIO_get_data(b);
+	ssize_t r = stream_raw_recv(s, p, (size_t)n);
+
+	BIO_clear_retry_flags(b);
+	if (r == -EAGAIN)
+		BIO_set_retry_read(b);
+	return r < 0 ? -1 : (int)r;
+}
+
+static int bio_write(BIO *b, const char *p, int n)
+{
+	struct stream *s = BIO_get_data(b);
+	struct iovec iov = { (char *)(uintptr_t)p, (size_t)n };
+	ssize_t r = stream_raw_send(s, &iov, 1, (size_t)n);
+
+	BIO_clear_retry_flags(b);
+	if (r == -EAGAIN)
+		BIO_set_retry_write(b);
+	return r < 0 ? -1 : (int)r;
+}
+
+static long bio_ctrl(BIO *b, int what, long n, void *p)
+{
+	const struct stream *s = BIO_get_data(b);
+
+	(void)n, (void)p;
+	if (what == BIO_CTRL_EOF)
+		return s->ended;
+	return what == BIO_CTRL_FLUSH;
+}
+
+static void make_method(void)
+{
+	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+	BIO_meth_set_read(method, bio_read);
+	BIO_meth_set_write(method, bio_write);
+	BIO_meth_set_ctrl(method, bio_ctrl);
+}
+
+static void attach(struct stream *s, struct tls_context *c)
+{
+	struct tls *t = mem_zalloc(sizeof(*t));
+	BIO *bio;
+
+	pthread_once(&once, make_method);
+	t->context = tls_context_ref(c);
+	t->ssl = SSL_new(c->ctx);
+	bio = BIO_new(method);
+	BIO_set_data(bio, s);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(t->ssl, bio, bio);
+	s->tls = t;
+}
+
+void tls_free(struct tls *t)
+{
+	if (!t)
+		return;
+	SSL_free(t->ssl);
+	tls_context_unref(t->context);
+	mem_free(t);
+}
+
+/* ---- reading and writing */
+
+/* What a call that brought nothing means: -EAGAIN, 0 the end, or an error. */
+static ssize_t verdict(struct stream *s, int r)
+{
+	switch (SSL_get_error(s->tls->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		s->tls->failed = true;
+		return s->read_error ? s->read_error : s->write_error ? s->write_error : 0;
+	default:
+		s->tls->failed = true;
+		return -EPROTO;
+	}
+}
+
+ssize_t tls_take(struct stream *s, char *to, size_t room)
+{
+	struct tls *t = s->tls;
+	size_t got = 0;
+
+	if (t->failed)
+		return -EPROTO;
+	t->more = false;
+	while (got < room) {
+		size_t n = 0;
+		int r;
+
+		ERR_clear_error();
+		r = SSL_read_ex(t->ssl, to + got, room - got, &n);
+		if (r <= 0) {
+			ssize_t v = verdict(s, r);
+
+			if (v == 0)
+				s->ended = true;
+			else if (v != -EAGAIN && !got)
+				s->read_error = (int)v;
+			return got ? (ssize_t)got : v;
+		}
+		got += n;
+	}
+	t->more = true;
+	return (ssize_t)got;
+}
+
+/* As much as the socket takes: a count, -EAGAIN, or an error. */
+ssize_t tls_send(struct stream *s, const struct iovec *iov, int n)
+{
+	struct tls *t = s->tls;
+	ssize_t sent = 0;
+
+	if (t->failed)
+		return -EPIPE;
+	for (int i = 0; i < n; i++) {
+		for (size_t at = 0; at < iov[i].iov_len;) {
+			size_t done = 0;
+			int r;
+
+			ERR_clear_error();
+			r = SSL_write_ex(t->ssl, (const char *)iov[i].iov_base + at,
+					 iov[i].iov_len - at, &done);
+			if (r <= 0) {
+				ssize_t v = verdict(s, r);
+
+				return sent ? sent : v == 0 ? -EPIPE : v;
+			}
+			at += done;
+			sent += (ssize_t)done;
+		}
+	}
+	return sent;
+}
+
+void tls_say_goodbye(struct stream *s)
+{
+	if (!s->tls || s->tls->failed || !SSL_is_init_finished(s->tls->ssl))
+		return;
+	ERR_clear_error();
+	SSL_shutdown(s->tls->ssl);
+}
+
+/* ---- handshakes */
+
+static int wait_for_handshake(struct stream *s, int r, uint64_t deadline) SUSPENDS
+{
+	int wants = SSL_get_error(s->tls->ssl, r);
+
+	if (wants == SSL_ERROR_WANT_READ)
+		return stream_wait(s, POLL_READ | POLL_END, deadline);
+	if (wants == SSL_ERROR_WANT_WRITE)
+		return stream_wait(s, POLL_WRITE, deadline);
+	s->tls->failed = true;
+	tls_note_problem(s->tls);
+	if (s->read_error)
+		return s->read_error;
+	if (s->write_error)
+		return s->write_error;
+	return wants == SSL_ERROR_SYSCALL ? -ECONNRESET : -EPROTO;
+}
+
+static int shake_hands(struct stream *s, uint64_t deadline) SUSPENDS
+{
+	int r = stream_begin(deadline);
+
+	while (r == 0) {
+		int done;
+
+		ERR_clear_error();
+		done = SSL_do_handshake(s->tls->ssl);
+		if (done > 0)
+			break;
+		r = wait_for_handshake(s, done, deadline);
+	}
+	if (r < 0) {
+		s->tls->failed = true;
+		s->read_error = s->read_error ? s->read_error : -EPROTO;
+		s->write_error = s->write_error ? s->write_error : -EPROTO;
+		return r;
+	}
+	/* What came right behind the peer's last message was read along with it. */
+	s->tls->more = SSL_has_pending(s->tls->ssl);
+	tls_note_facts(s->tls);
+	return 0;
+}
+
+/* Nothing from before is there afterwards, on either side (D7). */
+static int forget_plain(struct stream *s, uint64_t deadline) SUSPENDS
+{
+	int r = stream_flush(s, deadline);
+
+	stream_consume(s, stream_peek(s).n);
+	s->in_at = s->in_n = s->in_seen = 0;
+	stream_give_back(s, &s->in);
+	return r;
+}
+
+int stream_tls_accept(struct stream *s, struct tls_context *c, uint64_t deadline)
+{
+	int r = forget_plain(s, deadline);
+
+	if (r < 0)
+		return r;
+	attach(s, c);
+	SSL_set_accept_state(s->tls->ssl);
+	return shake_hands(s, deadline);
+}
+
+static bool demand_names(SSL *ssl, const struct tls_wish *w)
+{
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	for (unsigned i = 0; i < w->names_n; i++) {
+		char name[256];
+
+		str_copy(name, sizeof(name), w->names[i]);
+		if (!(i ? SSL_add1_host(ssl, name) : SSL_set1_host(ssl, name)))
+			return false;
+	}
+	return w->names_n > 0;
+}
+
+/* RFC 7672 3.1: usages 0 and 1 are not for mail. False: no record can be used. */
+static bool demand_records(SSL *ssl, const struct tls_wish *w)
+{
+	char base[256];
+	unsigned usable = 0;
+
+	str_copy(base, sizeof(base), w->names_n ? w->names[0] : w->server_name);
+	if (SSL_dane_enable(ssl, base) <= 0)
+		return false;
+	SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	for (unsigned i = 1; i < w->names_n; i++) {
+		str_copy(base, sizeof(base), w->names[i]);
+		SSL_add1_host(ssl, base);
+	}
+	for (unsigned i = 0; i < w->records_n; i++) {
+		const struct tlsa *r = &w->records[i];
+
+		if (r->usage == 2 || r->usage == 3)
+			usable += SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching,
+						    (const unsigned char *)r->data.p,
+						    r->data.n) > 0;
+	}
+	return usable > 0;
+}
+
+static bool demand(struct tls *t, const struct tls_wish *w)
+{
+	char name[256];
+	bool ok = true;
+
+	t->demand = w->demand;
+	if (w->server_name.n) {
+		str_copy(name, sizeof(name), w->server_name);
+		SSL_set_tlsext_host_name(t->ssl, name);
+	}
+	SSL_set_alpn_protos(t->ssl, (const unsigned char *)"\4smtp", 5);
+	SSL_set_verify(t->ssl, w->demand == TLS_ANY ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	if (w->demand == TLS_PKIX)
+		ok = demand_names(t->ssl, w);
+	else if (w->demand == TLS_DANE)
+		ok = demand_records(t->ssl, w);
+	ERR_clear_error();
+	return ok;
+}
+
+int stream_tls_connect(struct stream *s, struct tls_context *c, const struct tls_wish *w,
+		       uint64_t deadline)
+{
+	int r = forget_plain(s, deadline);
+
+	if (r < 0)
+		return r;
+	attach(s, c);
+	SSL_set_connect_state(s->tls->ssl);
+	if (demand(s->tls, w))
+		return shake_hands(s, deadline);
+	s->tls->failed = true;
+	s->tls->problem = w->demand == TLS_DANE ? TLS_TLSA_INVALID : TLS_VALIDATION_FAILURE;
+	str_copy(s->tls->why, sizeof(s->tls->why), STR("nothing to verify the host by"));
+	return -EPROTO;
+}

@@ -1,0 +1,61 @@
+/*
+ * client_limits - how much one client, its network or its login sends: the limits per client,
+ * client network and login (config.h: LIMIT_PER_CLIENT ...).
+ *
+ * Rates are exact windows (base/bucket.h); connections are counted while they last. A count belongs
+ * to a limit by its text, so a reload that leaves a limit as it is forgets nothing. One table for
+ * all cores, bounded. Time is given (loop_now): nothing here suspends. From any loop.
+ */
+#ifndef POLICY_CLIENT_LIMITS_H
+#define POLICY_CLIENT_LIMITS_H
+
+#include "config/config.h"
+
+struct client_limits;
+struct counted;			/* one limit's count for one client */
+
+/* Who sends. What is missing (family 0, empty login) no limit counts. */
+struct sender {
+	struct ip ip;
+	struct str login;
+};
+
+#define CLIENT_COUNTS_MAX 65536		/* counts that are kept: some 25 MiB when all are in use */
+#define CLIENT_LIMITS_MAX 16		/* of one kind that one client can be under */
+
+struct client_limits *client_limits_new(unsigned counts_max);
+void client_limits_free(struct client_limits *l);	/* NULL is fine */
+
+/*
+ * Connections at once. per: LIMIT_PER_* that are looked at (of a login, once it is known). NULL: it
+ * is counted, ret (room for max) holds where and *ret_n how often. Else the limit that is full, and
+ * nothing is counted.
+ */
+const struct limit *client_limits_connect(struct client_limits *l, const struct config *c,
+					  const struct sender *from, unsigned per,
+					  struct counted **ret, unsigned max, unsigned *ret_n);
+void client_limits_disconnect(struct client_limits *l, struct counted *const *counts, unsigned n);
+
+/*
+ * So many messages, recipients or octets (what) more. NULL: they are counted. Else the limit that
+ * they would break, nothing is counted, and *ret_again_ns is how long until they fit. What is more
+ * than a limit allows in a period passes alone, once in it.
+ */
+const struct limit *client_limits_spend(struct client_limits *l, const struct config *c,
+					const struct sender *from, enum limit_what what,
+					uint64_t units, uint64_t now, uint64_t *ret_again_ns);
+/* The same for what has happened already: nothing is asked. */
+void client_limits_charge(struct client_limits *l, const struct config *c,
+			  const struct sender *from, enum limit_what what, uint64_t units,
+			  uint64_t now);
+
+/* Messages in one connection: the limit that allows no further one after n; NULL: none. */
+const struct limit *client_limits_in_connection(const struct config *c, const struct sender *from,
+						uint64_t n);
+
+unsigned client_limits_count(struct client_limits *l);	/* counts that are kept */
+/* A line for each count of this address and its networks. */
+void client_limits_describe(struct client_limits *l, const struct ip *ip, uint64_t now,
+			    struct buf *out);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * recipients - see recipients.h.
+ *
+ * A map of (route, address without case) and a list by last use; the oldest goes when it is full.
+ * An entry without an address stands for the route's hosts: until when nobody tries to ask them.
+ *
+ * Sessions that want to know the same address at once are not matched up: questions go through a
+ * gate of a few at once, and behind it the table is looked at again, so that a burst about one
+ * address costs a few questions at most.
+ */
+#include "policy/recipients.h"
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "config/table.h"
+#include "net/loop.h"
+#include "policy/gate.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#define YES_NS (24 * 3600 * SECOND)
+#define NO_NS (3600 * SECOND)
+#define NONE_NS (30 * SECOND)
+#define WAITING_MAX 1000
+
+struct known {
+	struct map_node node;
+	struct list by_use;		/* the newest last */
+	const struct name *route;	/* without its variant */
+	uint64_t until;			/* believed until */
+	uint8_t word;			/* enum recipient_word */
+	struct str address;		/* within this allocation; empty: the hosts */
+};
+
+struct recipients {
+	struct recipients_ask ask;
+	struct gate gate;
+	pthread_mutex_t lock;
+	struct map map;
+	struct list by_use;
+	unsigned max;
+};
+
+struct recipients *recipients_new(const struct recipients_ask *ask, unsigned max)
+{
+	struct recipients *x = mem_zalloc(sizeof(*x));
+
+	x->ask = *ask;
+	x->max = max;
+	gate_init(&x->gate, RECIPIENTS_AT_ONCE, WAITING_MAX);
+	pthread_mutex_init(&x->lock, NULL);
+	map_init(&x->map);
+	list_init(&x->by_use);
+	return x;
+}
+
+static void forget(struct recipients *x, struct known *k)
+{
+	map_remove(&x->map, &k->node);
+	list_remove(&k->by_use);
+	mem_free(k);
+}
+
+void recipients_free(struct recipients *x)
+{
+	if (!x)
+		return;
+	LIST_FOR(at, &x->by_use)
+		forget(x, LIST_ENTRY(at, struct known, by_use));
+	map_done(&x->map);
+	gate_done(&x->gate);
+	pthread_mutex_destroy(&x->lock);
+	mem_free(x);
+}
+
+unsigned recipients_count(struct recipients *x)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&x->lock);
+	n = (unsigned)x->map.n;
+	pthread_mutex_unlock(&x->lock);
+	return n;
+}
+
+/* ---- what is known */
+
+static uint64_t hash_of(const struct name *route, struct str address)
+{
+	return hash_u64((route ? route->hash : 0) ^ hash_nocase(address));
+}
+
+static struct known *find(struct recipients *x, const struct name *route, struct str address)
+{
+	uint64_t hash = hash_of(route, address);
+
+	for (struct map_node *n = map_first(&x->map, hash); n; n = map_next(n)) {
+		struct known *k = CONTAINER_OF(n, struct known, node);
+
+		if (k->route != route || !str_eq_nocase(k->address, address))
+			continue;
+		list_remove(&k->by_use);
+		list_push(&x->by_use, &k->by_use);
+		return k;
+	}
+	return NULL;
+}
+
+static void keep(struct recipients *x, const struct name *route, struct str address,
+		 enum recipient_word word, uint64_t until)
+{
+	struct known *k;
+
+	pthread_mutex_lock(&x->lock);
+	k = find(x, route, address);
+	if (!k) {
+		if (x->map.n >= x->max)
+			forget(x, LIST_ENTRY(list_first(&x->by_use), struct known, by_use));
+		k = mem_zalloc(size_add(sizeof(*k), address.n));
+		if (address.n)
+			memcpy(k + 1, address.p, address.n);
+		k->address = str_make((const char *)(k + 1), address.n);
+		k->route = route;
+		map_insert(&x->map, &k->node, hash_of(route, address));
+		list_push(&x->by_use, &k->by_use);
+	}
+	k->word = (uint8_t)word;
+	k->until = until;
+	pthread_mutex_unlock(&x->lock);
+}
+
+struct memory {
+	bool is_fresh;			/* .word holds, there is nothing to be asked */
+	bool existed;			/* some time */
+	bool is_down;			/* the hosts could not be reached a moment ago */
+	enum recipient_word word;
+};
+
+static struct memory recall(struct recipients *x, const struct name *route, struct str address)
+{
+	struct memory m = { .word = WORD_NONE };
+	uint64_t now = loop_now();
+	const struct known *k;
+
+	pthread_mutex_lock(&x->lock);
+	k = find(x, route, address);
+	if (k) {
+		m.is_fresh = now < k->until;
+		m.word = k->word;
+		m.existed = k->word == WORD_YES;
+	}
+	k = find(x, route, STR_NONE);
+	m.is_down = k && now < k->until;
+	pthread_mutex_unlock(&x->lock);
+	return m;
+}
+
+/* ---- asking */
+
+static void learn(struct recipients *x, const struct route *r, struct str address,
+		  enum recipient_word word)
+{
+	uint64_t now = loop_now();
+
+	if (word == WORD_YES || word == WORD_NO)
+		keep(x, r->base, address, word, now + (word == WORD_YES ? YES_NS : NO_NS));
+	else if (word == WORD_NONE)
+		keep(x, r->base, STR_NONE, word, now + NONE_NS);
+}
+
+/* Behind the gate: another session may have asked meanwhile. */
+static int ask_inside(struct recipients *x, const struct config *c, const struct route *r,
+		      struct str address, struct memory *m) SUSPENDS
+{
+	int word;
+
+	*m = recall(x, r->base, address);
+	if (m->is_fresh)
+		return m->word;
+	if (m->is_down)
+		return WORD_NONE;
+	word = x->ask.ask(x->ask.arg, c, r, address);
+	if (word >= 0)
+		learn(x, r, address, (enum recipient_word)word);
+	return word;
+}
+
+static int ask(struct recipients *x, const struct config *c, const struct route *r,
+	       struct str address, uint64_t deadline, struct memory *m) SUSPENDS
+{
+	int word;
+
+	*m = recall(x, r->base, address);
+	if (m->is_fresh)
+		return m->word;
+	if (m->is_down || !x->ask.ask)
+		return WORD_NONE;
+	word = gate_enter(&x->gate, deadline);
+	if (word < 0)
+		return word == -ECANCELED ? word : WORD_NONE;
+	word = ask_inside(x, c, r, address, m);
+	gate_leave(&x->gate);
+	return word;
+}
+
+static int known(enum recipient_known k, struct reply *ret)
+{
+	if (k == RECIPIENT_MISSING)
+		*ret = REPLY(550, 5, 1, 1, "No such recipient here");
+	else if (k == RECIPIENT_LATER)
+		*ret = REPLY(450, 4, 2, 0, "The recipient's server will not say now");
+	return (int)k;
+}
+
+int recipients_known(struct recipients *x, const struct config *c, const struct route *r,
+		     const struct address *recipient, uint64_t deadline, struct reply *ret)
+{
+	struct memory m;
+	int word;
+
+	if (r->recipients && table_has_address(r->recipients, recipient->local, recipient->domain))
+		return RECIPIENT_EXISTS;
+	if (!r->callout || r->is_mx)
+		return known(r->recipients ? RECIPIENT_MISSING : RECIPIENT_EXISTS, ret);
+	word = ask(x, c, r, recipient->whole, deadline, &m);
+	switch (word) {
+	case WORD_YES:
+		return RECIPIENT_EXISTS;
+	case WORD_NO:
+		return known(RECIPIENT_MISSING, ret);
+	case WORD_LATER:
+		return known(m.existed ? RECIPIENT_EXISTS : RECIPIENT_LATER, ret);
+	case WORD_NONE:
+		return m.existed ? RECIPIENT_EXISTS : RECIPIENT_UNSURE;
+	default:
+		return word;
+	}
+}
+
+enum recipient_word recipients_word(const struct reply *r)
+{
+	struct enhanced e = r->enhanced;
+
+	if (reply_is_positive(r))
+		return WORD_YES;
+	if (reply_is_temporary(r))
+		return WORD_LATER;
+	if (!reply_is_permanent(r))
+		return WORD_NONE;
+	/* Full, or too big for him: he exists. Refused for what we are: says nothing of him. */
+	if (e.class == 5 && e.subject == 2)
+		return e.detail == 1 ? WORD_NO : WORD_YES;
+	if (e.class == 5)
+		return e.subject == 1 ? WORD_NO : WORD_NONE;
+	return r->code == 550 || r->code == 551 || r->code == 553 ? WORD_NO : WORD_NONE;
+}

@@ -1,0 +1,50 @@
+/*
+ * pop - the POP3 listener (RFC 1939): who shows here that he has a mailbox may relay for a while
+ * (SMTP after POP; config.h: config_pop, WHO_POP).
+ *
+ * Two kinds of listeners. With an upstream, a conversation is passed through to a real POP3 server,
+ * whose word a login counts by. Without one, users log in against the relay's own users and find an
+ * empty mailbox. Either way a login marks the client's address (policy/popped.h), and no more: mail
+ * is never read here.
+ */
+#ifndef POP_POP_H
+#define POP_POP_H
+
+#include "config/config.h"
+#include "dns/dns.h"
+#include "policy/bans.h"
+#include "policy/popped.h"
+
+struct pop;
+
+struct pop_links {
+	struct net *net;
+	struct dns *dns;		/* for an upstream that has a name */
+	struct popped *popped;
+	struct bans *bans;		/* NULL: nobody is banned or slowed */
+	/* Asks the users: 1 right, 0 wrong, -errno nobody can say. Without it nobody logs in. */
+	int (*verify)(void *arg, const struct config *c, const struct ip *client, struct str name,
+		      struct str password, uint64_t deadline) SUSPENDS;
+	void *arg;
+};
+
+/* .verify by the relay's logins (receive/logins.h): arg is the struct logins. */
+int pop_verify_logins(void *logins, const struct config *c, const struct ip *client,
+		      struct str name, struct str password, uint64_t deadline) SUSPENDS;
+
+struct pop *pop_new(const struct pop_links *links);	/* copied */
+/* A bound, listening socket, named by its endpoint in the configuration. From the main thread. */
+int pop_listen(struct pop *p, int fd, const struct endpoint *e);
+/* No more connections are accepted there once it returns; sessions go on. */
+void pop_unlisten(struct pop *p, const struct endpoint *e);
+/*
+ * config_current() changed. False: error holds a sentence (the system's authorities, which an
+ * upstream is verified by, cannot be read). Also once before the first pop_listen.
+ */
+bool pop_reload(struct pop *p, const struct config *c, struct buf *error);
+unsigned pop_sessions(struct pop *p);
+/* Ends all sessions, those within a reply after the grace time. From the main thread. */
+void pop_stop(struct pop *p, uint64_t grace_ns);
+void pop_free(struct pop *p);		/* NULL is fine */
+
+#endif

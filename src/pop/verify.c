@@ -1,0 +1,23 @@
+/*
+ * verify - POP3 logins judged by the relay's own backends (receive/logins.h), for pop_links.
+ */
+#include "pop/pop.h"
+
+#include "base/mem.h"
+#include "receive/logins.h"
+
+#include <errno.h>
+
+int pop_verify_logins(void *logins, const struct config *c, const struct ip *client,
+		      struct str name, struct str password, uint64_t deadline)
+{
+	const struct endpoint remote = { .ip = *client };
+	const struct dovecot_client who = { .remote = &remote, .secured = true };
+	struct login *found = mem_zalloc(sizeof(*found));
+	int r = logins_password(logins, c, &who, name, password, deadline, found);
+
+	mem_free(found);
+	if (r < 0)
+		return r;
+	return r == LOGIN_LATER ? -EAGAIN : r == LOGIN_GOOD;
+}

@@ -1,0 +1,72 @@
+/*
+ * logins - who may log in, asked of the backends that the configuration names, in its order: users
+ * files, Dovecot, token servers (config.h: users).
+ *
+ * One for the whole relay, for every door that has logins (SMTP, POP3): the readings of users
+ * files, token servers with what they remember, the count of failures. From any loop. A question
+ * takes its list of backends from the configuration of whoever asks.
+ *
+ * The first backend that says yes decides; what no backend could judge, because one that might have
+ * known did not answer, is "later", never "wrong".
+ */
+#ifndef RECEIVE_LOGINS_H
+#define RECEIVE_LOGINS_H
+
+#include "config/config.h"
+#include "policy/bans.h"
+#include "policy/dovecot.h"
+#include "smtp/address.h"
+#include "smtp/sasl.h"
+
+struct logins;
+
+/*
+ * The limits of failures are those of this configuration for as long as the relay runs. warnings:
+ * sentences about files and token servers that cannot be used as they are, one per line. Blocks:
+ * from the main thread.
+ */
+struct logins *logins_new(struct world *w, const struct config *c, struct buf *warnings);
+/* Backends that are new are made, users files are looked at at once. Before c is in force. */
+void logins_reload(struct logins *l, const struct config *c, struct buf *warnings);
+void logins_free(struct logins *l);	/* NULL is fine; nobody asks any more */
+struct bans *logins_bans(struct logins *l);
+
+enum login_verdict { LOGIN_GOOD, LOGIN_WRONG, LOGIN_LATER };
+
+struct login {
+	char user[SASL_NAME_MAX + 1];	/* of GOOD: as the backend writes it */
+	const char *backend;		/* a literal: "file", "dovecot", "introspect" */
+	char why[160];			/* of the others, for the log */
+};
+
+/* Each returns a login_verdict or -ECANCELED. who: what Dovecot is told. */
+int logins_password(struct logins *l, const struct config *c, const struct dovecot_client *who,
+		    struct str user, struct str password, uint64_t deadline,
+		    struct login *ret) SUSPENDS;
+/* user may be empty: whom the token names. */
+int logins_token(struct logins *l, const struct config *c, struct str user, struct str token,
+		 uint64_t deadline, struct login *ret) SUSPENDS;
+
+/*
+ * The stored secret of the first users file that has one for him; false: nobody has, and *ret is
+ * made up. .user is as the file writes it, or as it was given.
+ */
+bool logins_scram(struct logins *l, const struct config *c, struct str user, bool sha1,
+		  struct scram_secret *ret, struct login *ret_login) SUSPENDS;
+
+/*
+ * Dovecot has the conversation by itself, from the client's first message on. A dovecot_answer;
+ * *ret is the caller's to close unless NULL. -ENOENT: no Dovecot that offers the mechanism;
+ * -ECANCELED.
+ */
+int logins_dovecot(const struct config *c, enum sasl_mechanism m, const struct dovecot_client *who,
+		   struct str initial, uint64_t deadline, struct dovecot **ret) SUSPENDS;
+
+/*
+ * May he give this as the sender? As the users file says that names him; for who stands in none:
+ * the null path, and his own name if that is an address.
+ */
+bool logins_may_send_as(struct logins *l, const struct config *c, struct str user,
+			const struct address *sender) SUSPENDS;
+
+#endif

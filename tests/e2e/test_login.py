@@ -1,0 +1,234 @@
+"""Logins: every mechanism by real clients, submission, who may send as whom, guesses, what is never logged, Dovecot."""
+import base64, contextlib, os, shutil, smtplib, ssl, subprocess, time
+
+import pytest
+
+from certs import Authority
+from relevo import BINARY, PATIENCE, ROOT, Client, free_port, wait_for
+from test_clients import MESSAGE, arrived, need, run
+
+CONF = '''tls {
+	certificate %(certificate)s
+	key %(key)s
+}
+listen 127.0.0.1:%(submission)d {
+	submission
+	tls required
+	login mechanisms plain login scram-sha-1 scram-sha-256 scram-sha-256-plus
+}
+%(users)s
+route next {
+	host 127.0.0.1:%(sink)d
+	tls off
+}
+%(more)s
+accept from login to any via next
+'''
+USER, PASSWORD = 'alice@client.example', 'Open Sesame!'
+
+
+class Submission:
+    def __init__(self, make_relay, make_sink, folder, users=None, more=''):
+        self.ca, self.sink = Authority(folder / 'ca'), make_sink()
+        server = self.ca.issue('relay.test.example', ['relay.test.example', 'localhost', '127.0.0.1'])
+        self.port = free_port()
+        path = str(folder / 'users')
+        if not users:
+            run([BINARY, 'user', 'add', USER, '-f', path, '--password-stdin', '--scram-sha-1'], input=PASSWORD + '\n')
+            users = 'users file ' + path
+        self.users = path
+        self.relay = make_relay(CONF % dict(certificate=server.certificate, key=server.key, submission=self.port, users=users,
+                                            sink=self.sink.port, more=more))
+
+    def smtp(self):
+        s = smtplib.SMTP('localhost', self.port, timeout=20 * PATIENCE)
+        s.starttls(context=ssl.create_default_context(cafile=self.ca.certificate))
+        return s
+
+    def login_and_send(self, password=PASSWORD, sender=USER):
+        with self.smtp() as s:
+            s.login(USER, password)
+            return s.sendmail(sender, ['b@dest.example'], MESSAGE)
+
+
+@pytest.fixture
+def submission(make_relay, make_sink, tmp_path):
+    return Submission(make_relay, make_sink, tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['PLAIN', 'LOGIN'])
+def test_swaks(submission, kind):
+    run([need('swaks'), '--server', 'localhost', '--port', str(submission.port), '--tls', '--tls-verify', '--tls-ca-path',
+         submission.ca.certificate, '--auth', kind, '--auth-user', USER, '--auth-password', PASSWORD, '--from', USER,
+         '--to', 'b@dest.example'])
+    arrived(submission.sink, b'with ESMTPSA (TLSv1.')
+
+
+@pytest.mark.parametrize('kind', ['plain', 'login', 'scram-sha-1', 'scram-sha-256'])
+def test_msmtp(submission, kind):
+    run([need('msmtp'), '--file=/dev/null', '--host=localhost', '--port=%d' % submission.port, '--tls=on', '--tls-starttls=on',
+         '--tls-trust-file=' + submission.ca.certificate, '--auth=' + kind, '--user=' + USER, '--passwordeval=echo "%s"' % PASSWORD,
+         '--from=' + USER, 'b@dest.example'], input=MESSAGE.replace('\r\n', '\n'))
+    arrived(submission.sink, b'with ESMTPSA (TLSv1.')
+    assert submission.relay.events('login')[0]['mechanism'].startswith(kind.upper())
+
+
+@pytest.mark.parametrize('kind', ['PLAIN', 'LOGIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256'])
+def test_curl(submission, kind, tmp_path):
+    (tmp_path / 'm').write_bytes(MESSAGE.encode())
+    args = [need('curl'), '--no-progress-meter', '--ssl-reqd', '--cacert', submission.ca.certificate, '--login-options',
+            'AUTH=' + kind, '-u', '%s:%s' % (USER, PASSWORD), 'smtp://localhost:%d/c.example' % submission.port, '--mail-from',
+            USER, '--mail-rcpt', 'b@dest.example', '--upload-file', str(tmp_path / 'm')]
+    if kind.startswith('SCRAM') and 'gsasl' not in run([need('curl'), '-V']):
+        pytest.skip('this curl has no SCRAM')
+    run(args)
+    arrived(submission.sink, b'with ESMTPSA (TLSv1.')
+
+
+def test_nodemailer(submission):
+    modules = os.path.join(ROOT, 'build', 'npm', 'node_modules')
+    if not os.path.isdir(os.path.join(modules, 'nodemailer')):
+        pytest.fail('nodemailer is not installed: run tools/deps')
+    code = '''require("nodemailer").createTransport({ host: "localhost", port: %d, requireTLS: true, auth: { user: "%s", pass: "%s" },
+	tls: { ca: require("fs").readFileSync("%s") } }).sendMail({ from: "%s", to: "b@dest.example", subject: "n", text: "x" })
+.then(r => console.log(r.response), e => { console.error(e); process.exit(1); });''' % (
+        submission.port, USER, PASSWORD, submission.ca.certificate, USER)
+    assert '250 ' in run([need('node'), '-e', code], env=dict(os.environ, NODE_PATH=modules))
+
+
+def test_submission(submission):
+    """Nothing before TLS, nothing before AUTH, and then only one's own sender."""
+    with contextlib.closing(Client(submission.port)) as c:
+        offers = c.hello()
+        assert 'STARTTLS' in offers and not [o for o in offers if o.startswith('AUTH')]
+        assert c.cmd('AUTH PLAIN ' + base64.b64encode(b'\0a\0b').decode())[0] == 530
+        assert c.cmd('MAIL FROM:<%s>' % USER)[0] == 530
+    with submission.smtp() as s:
+        s.ehlo()
+        assert 'scram-sha-256-plus' in s.esmtp_features['auth'].lower()
+        assert s.mail(USER) == (530, b'5.7.0 Log in first')
+        s.login(USER, PASSWORD)
+        assert s.mail('bob@client.example')[0] == 553
+        assert s.mail(USER)[0] == 250
+        assert s.rcpt('anybody@elsewhere.example')[0] == 250
+        code, text = s.data('Subject: no date\r\n\r\nx\r\n')
+        assert code == 250
+    arrived(submission.sink, b'\r\nDate: ', b'\r\nMessage-ID: <', b'with ESMTPSA')
+    assert submission.relay.events('received')[0]['login'] == USER
+
+
+def test_more_senders_and_passwords(submission):
+    """What relevo user changes is in force within seconds."""
+    with pytest.raises(smtplib.SMTPSenderRefused):
+        submission.login_and_send(sender='news@client.example')
+    run([BINARY, 'user', 'allow', USER, 'news@client.example', '-f', submission.users])
+    time.sleep(1.5)
+    submission.login_and_send(sender='news@client.example')
+    run([BINARY, 'user', 'disable', USER, '-f', submission.users])
+    time.sleep(1.5)
+    with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+        submission.login_and_send()
+    assert e.value.smtp_code == 535
+
+
+def test_guesses(submission):
+    """Wrong passwords are answered later and later; no password is ever in the log."""
+    took = []
+    for i in range(5):
+        began = time.monotonic()
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            submission.login_and_send('secret guess %d' % i)
+        took.append(time.monotonic() - began)
+    assert took[0] < 0.9 * PATIENCE and took[-1] > 0.9, took
+    submission.login_and_send()
+    failed = submission.relay.wait_event('login-failed', 5)
+    assert failed[0]['user'] == USER and failed[0]['client'] == '127.0.0.1' and 'password' in failed[0]['why']
+    told = submission.relay.text()
+    for word in ('secret', PASSWORD, base64.b64encode(('\0%s\0%s' % (USER, PASSWORD)).encode()).decode(),
+                 base64.b64encode(PASSWORD.encode()).decode()):
+        assert word not in told
+
+
+def test_transcript_masks(make_relay, make_sink, tmp_path):
+    s = Submission(make_relay, make_sink, tmp_path, more='log transcript for 127.0.0.1')
+    s.login_and_send()
+    told = s.relay.text()
+    assert 'ehlo' in told and PASSWORD not in told
+    assert base64.b64encode(('\0%s\0%s' % (USER, PASSWORD)).encode()).decode() not in told
+
+
+# ---- Dovecot judges
+
+DOVECOT = '''base_dir = %(d)s/run
+state_dir = %(d)s/run
+log_path = %(d)s/log
+ssl = no
+protocols =
+default_internal_user = root
+default_login_user = nobody
+default_internal_group = root
+auth_mechanisms = plain login scram-sha-256
+auth_failure_delay = 0
+first_valid_uid = 0
+passdb {
+  driver = passwd-file
+  args = %(d)s/passwd
+}
+service auth {
+  unix_listener %(d)s/socket {
+    mode = 0666
+  }
+}
+service anvil {
+  chroot =
+}
+'''
+
+
+@pytest.fixture
+def dovecot(tmp_path):
+    if os.getuid() != 0:
+        pytest.skip('Dovecot needs root to start')
+    program = shutil.which('dovecot', path='/usr/sbin:/usr/bin')
+    if not program:
+        pytest.fail('dovecot is not installed: run tools/deps')
+    d = tmp_path / 'dovecot'
+    d.mkdir()
+    (d / 'conf').write_text(DOVECOT % {'d': d})
+    (d / 'passwd').write_text('%s:{PLAIN}%s\n' % (USER, PASSWORD))
+    p = subprocess.Popen([program, '-F', '-c', str(d / 'conf')], stdin=subprocess.DEVNULL)
+    socket_path = d / 'socket'
+    try:
+        wait_for(socket_path.exists, 15)
+    except AssertionError:
+        print((d / 'log').read_text() if (d / 'log').exists() else 'no log')
+        p.terminate()
+        p.wait()
+        raise
+    yield socket_path, p
+    if p.poll() is None:
+        p.terminate()
+        p.wait(10)
+
+
+@pytest.mark.parametrize('kind', ['plain', 'login', 'scram-sha-256'])
+def test_dovecot(make_relay, make_sink, tmp_path, dovecot, kind):
+    path, p = dovecot
+    s = Submission(make_relay, make_sink, tmp_path, users='users dovecot unix:%s' % path)
+
+    def msmtp(password):
+        return subprocess.run([need('msmtp'), '--file=/dev/null', '--host=localhost', '--port=%d' % s.port, '--tls=on',
+                               '--tls-starttls=on', '--tls-trust-file=' + s.ca.certificate, '--auth=' + kind, '--user=' + USER,
+                               '--passwordeval=echo "%s"' % password, '--from=' + USER, 'b@dest.example'],
+                              input=MESSAGE.replace('\r\n', '\n'), text=True, capture_output=True, timeout=60)
+    assert msmtp('wrong').returncode != 0
+    r = msmtp(PASSWORD)
+    assert r.returncode == 0, r.stderr
+    arrived(s.sink, b'with ESMTPSA')
+    assert s.relay.events('login')[0]['backend'] == 'dovecot'
+    assert s.relay.events('login-failed')[0]['result'] == 'wrong'
+    p.terminate()
+    p.wait(10)
+    with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+        s.login_and_send()
+    assert e.value.smtp_code == 454
