@@ -58,7 +58,7 @@ def test_proxy(proxied, header, client):
     c.close()
     wait_for(lambda: sink.messages)
     assert client.encode() in sink.messages[0].content.split(b'\r\n')[0]
-    assert relay.events('received')[0]['client'] == client
+    assert relay.wait_event('received')[0]['client'] == client
     if client != '127.0.0.1':
         told = wait_for(lambda: [e for e in relay.events('connected') if 'proxy' in e])
         assert told[0]['client'].strip('[]').startswith(client) and told[0]['proxy'].startswith('127.0.0.1')
