@@ -4,6 +4,7 @@
 #ifndef POP_SERVICE_H
 #define POP_SERVICE_H
 
+#include "net/doors.h"
 #include "net/tls.h"
 #include "pop/command.h"
 #include "pop/pop.h"
@@ -20,8 +21,6 @@
 #define POP_SESSION_NS (3600 * SECOND)
 #define POP_UPSTREAM_NS (120 * SECOND)	/* for a reply of the server behind us */
 
-struct listening;
-
 /* One loop's sessions. */
 struct core {
 	struct pop *pop;
@@ -32,39 +31,19 @@ struct core {
 	struct post stop;
 };
 
-struct door {
-	struct listener listener;
-	struct listening *listening;
-	struct core *core;
-	bool started;
-	struct post start, stop;
-};
-
-/* A listening address; lives until pop_free. */
-struct listening {
-	struct list in_pop;
-	struct endpoint endpoint;
-	char *path;			/* owned; of a unix socket */
-	bool open;			/* main thread only */
-	int fd;				/* not owned */
-	struct door *doors;		/* owned; one per loop */
-};
-
 struct pop {
 	struct pop_links links;
-	unsigned cores_n;
-	struct core *cores;		/* owned */
-	struct list listenings;		/* main thread only */
+	struct doors doors;
+	struct core *cores;		/* owned; one per loop */
 	uint64_t grace_ns;
 	pthread_mutex_t lock;		/* of .upstream_tls */
 	struct tls_context *upstream_tls;	/* counted; NULL: no listener wants it */
-	_Atomic unsigned live, posts;
 };
 
 struct session {
 	struct list in_core;
 	struct core *core;
-	struct listening *listening;
+	const struct door_address *listening;
 	struct config *config;		/* counted */
 	const struct config_pop *settings;	/* borrowed from config */
 	struct stream *stream;		/* owned */
@@ -84,7 +63,8 @@ struct session {
 };
 
 /* False: no task can be started, or its address has left the configuration: fd is still open. */
-bool pop_session_start(struct core *c, struct listening *l, int fd, const struct endpoint *peer);
+bool pop_session_start(struct core *c, const struct door_address *l, int fd,
+		       const struct endpoint *peer);
 void pop_session_stop(struct session *s);
 void pop_session_cut(struct session *s);
 /* The last thing that a session does. */

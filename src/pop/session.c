@@ -263,7 +263,8 @@ static bool ip_is_local(const struct endpoint *e)
 	return e->path || (e->ip.family == 4 && e->ip.bytes[0] == 127) || ip_eq(&e->ip, &six);
 }
 
-bool pop_session_start(struct core *c, struct listening *l, int fd, const struct endpoint *peer)
+bool pop_session_start(struct core *c, const struct door_address *l, int fd,
+		       const struct endpoint *peer)
 {
 	struct config *config = config_current();
 	const struct config_pop *settings = settings_of(config, &l->endpoint);

@@ -7,11 +7,6 @@
  * sessions if that has clearly fewer than itself: handing over costs a wake-up of another core, so
  * two sessions' difference is let be. There the session becomes a task (session.c).
  *
- * The main thread adds and removes addresses by posts to the loops. Where it must wait (no more
- * accepts on a socket that is closed next; all sessions gone) it joins an actor that looks at a
- * counter every few milliseconds: this works in the simulated world too, where no thread may
- * block, and needs no wake-up of something that may just have been freed.
- *
  * Shutdown: sessions that wait for a command are cancelled at once and say 421; those within
  * content go on until their transaction has ended or the grace time is over, then they are
  * cancelled as well.
@@ -24,10 +19,7 @@
 #include "receive/session.h"
 #include "report/log.h"
 
-#include <errno.h>
-
 #define HAND_OVER_MARGIN 2	/* sessions */
-#define LOOK_AGAIN (2 * MILLISECOND)
 
 /* A connection on its way to another loop. */
 struct arrival {
@@ -52,7 +44,8 @@ static const struct ban_limits handshake_limits = {
 	.entries_max = 20000,
 };
 
-static void stop_loop(struct post *p);
+static void accepted(struct door *d, int fd, const struct endpoint *peer);
+static void cannot_accept(const struct endpoint *e, int error);
 static void grace_over(struct timer *t);
 
 struct receive *receive_new(struct net *n, struct spool *s, struct schedule *q)
@@ -65,7 +58,11 @@ struct receive *receive_new(struct net *n, struct spool *s, struct schedule *q)
 	r->handshakes = bans_new(&handshake_limits);
 	r->receptions_n = net_workers(n);
 	r->receptions = mem_calloc(r->receptions_n, sizeof(*r->receptions));
-	list_init(&r->listenings);
+	r->doors = (struct doors){
+		.net = n, .name = "receive-wait", .address_size = sizeof(struct listening),
+		.accepted = accepted, .failed = cannot_accept,
+	};
+	doors_init(&r->doors);
 	for (unsigned i = 0; i < r->receptions_n; i++) {
 		struct reception *reception = &r->receptions[i];
 
@@ -85,17 +82,9 @@ void receive_help(struct receive *r, const struct receive_helpers *h)
 
 void receive_free(struct receive *r)
 {
-	struct list *at;
-
 	if (!r)
 		return;
-	while ((at = list_pop(&r->listenings))) {
-		struct listening *l = LIST_ENTRY(at, struct listening, in_receive);
-
-		mem_free(l->doors);
-		mem_free(l->path);
-		mem_free(l);
-	}
+	doors_done(&r->doors);
 	for (unsigned i = 0; i < r->receptions_n; i++) {
 		mem_free(r->receptions[i].thrown);
 		buf_done(&r->receptions[i].head);
@@ -107,7 +96,7 @@ void receive_free(struct receive *r)
 
 unsigned receive_sessions(struct receive *r)
 {
-	return atomic_load_explicit(&r->live, memory_order_relaxed);
+	return atomic_load_explicit(&r->doors.live, memory_order_relaxed);
 }
 
 /* ---- a connection comes in (outside tasks) */
@@ -127,7 +116,7 @@ static void turn_away(struct reception *r, struct listening *l, int fd, const st
 	buf_done(&line);
 	log_begin(LOG_REFUSED);
 	log_endpoint("client", peer);
-	log_endpoint("listen", &l->endpoint);
+	log_endpoint("listen", &l->at.endpoint);
 	log_cstr("verb", "connect");
 	log_reply("reply", reply);
 	log_end();
@@ -188,25 +177,25 @@ static struct reception *fewest_sessions(struct reception *own)
 static unsigned connections_max(const struct listening *l)
 {
 	struct config *c = config_current();
-	const struct config_listen *listen = session_settings(c, &l->endpoint);
+	const struct config_listen *listen = session_settings(c, &l->at.endpoint);
 	unsigned max = listen ? listen->connections_max : 0;
 
 	config_unref(c);
 	return max;
 }
 
-static void accepted(struct listener *listener, int fd, const struct endpoint *peer)
+static void accepted(struct door *d, int fd, const struct endpoint *peer)
 {
 	const struct reply full = REPLY(421, 4, 3, 2, "Too many connections, try again later");
-	struct door *d = CONTAINER_OF(listener, struct door, listener);
-	struct listening *l = d->listening;
-	struct reception *to = fewest_sessions(d->reception);
+	struct receive *r = CONTAINER_OF(d->doors, struct receive, doors);
+	struct listening *l = CONTAINER_OF(d->address, struct listening, at);
+	struct reception *own = &r->receptions[d->loop], *to = fewest_sessions(own);
 
-	atomic_fetch_add(&d->reception->receive->live, 1);
+	atomic_fetch_add(&r->doors.live, 1);
 	atomic_fetch_add(&to->sessions_n, 1);
 	if (atomic_fetch_add(&l->sessions_n, 1) >= connections_max(l))
 		turn_away(to, l, fd, peer, &full);
-	else if (to == d->reception)
+	else if (to == own)
 		welcome(to, l, fd, peer);
 	else
 		hand_over(to, l, fd, peer);
@@ -218,120 +207,28 @@ void service_leave(struct reception *r, struct listening *l)
 
 	atomic_fetch_sub(&r->sessions_n, 1);
 	atomic_fetch_sub(&l->sessions_n, 1);
-	atomic_fetch_sub(&receive->live, 1);
+	atomic_fetch_sub(&receive->doors.live, 1);
 }
 
-/* ---- addresses (the main thread asks, the loops do) */
-
-static void open_door(struct post *p)
+static void cannot_accept(const struct endpoint *e, int error)
 {
-	struct door *d = CONTAINER_OF(p, struct door, start);
-	int r = listener_start(&d->listener, d->listening->fd, accepted);
-
-	d->started = r == 0;
-	if (d->started)
-		return;
 	log_begin(LOG_WARNING);
 	log_cstr("what", "a loop cannot accept connections");
-	log_endpoint("listen", &d->listening->endpoint);
-	log_errno("error", r);
+	log_endpoint("listen", e);
+	log_errno("error", error);
 	log_end();
 }
 
-static void shut_door(struct post *p)
-{
-	struct door *d = CONTAINER_OF(p, struct door, stop);
-
-	if (d->started)
-		listener_stop(&d->listener);
-	d->started = false;
-	atomic_fetch_sub(&d->reception->receive->posts, 1);
-}
-
-static struct listening *listening_find(struct receive *r, const struct endpoint *e)
-{
-	LIST_FOR(at, &r->listenings) {
-		struct listening *l = LIST_ENTRY(at, struct listening, in_receive);
-
-		if (endpoint_eq(&l->endpoint, e))
-			return l;
-	}
-	return NULL;
-}
-
-static struct listening *listening_new(struct receive *r, const struct endpoint *e)
-{
-	struct listening *l = mem_zalloc(sizeof(*l));
-
-	l->endpoint = *e;
-	if (e->path)
-		l->endpoint.path = l->path = mem_strdup(e->path);
-	l->doors = mem_calloc(r->receptions_n, sizeof(*l->doors));
-	for (unsigned i = 0; i < r->receptions_n; i++) {
-		l->doors[i].listening = l;
-		l->doors[i].reception = &r->receptions[i];
-	}
-	list_push(&r->listenings, &l->in_receive);
-	return l;
-}
+/* ---- addresses */
 
 int receive_listen(struct receive *r, int fd, const struct endpoint *e)
 {
-	struct listening *l = listening_find(r, e);
-
-	if (!l)
-		l = listening_new(r, e);
-	if (l->open)
-		return -EEXIST;
-	l->open = true;
-	l->fd = fd;
-	for (unsigned i = 0; i < r->receptions_n; i++)
-		loop_post(r->receptions[i].loop, &l->doors[i].start, open_door);
-	return 0;
-}
-
-static void shut(struct receive *r, struct listening *l)
-{
-	if (!l->open)
-		return;
-	l->open = false;
-	for (unsigned i = 0; i < r->receptions_n; i++) {
-		atomic_fetch_add(&r->posts, 1);
-		loop_post(r->receptions[i].loop, &l->doors[i].stop, shut_door);
-	}
-}
-
-/* ---- the main thread waits */
-
-static int64_t look_for_posts(void *arg)
-{
-	struct receive *r = arg;
-
-	return atomic_load(&r->posts) ? (int64_t)LOOK_AGAIN : STEP_DONE;
-}
-
-static int64_t look_for_all(void *arg)
-{
-	struct receive *r = arg;
-
-	return atomic_load(&r->posts) || atomic_load(&r->live) ? (int64_t)LOOK_AGAIN : STEP_DONE;
-}
-
-static void wait_until(struct receive *r, actor_step *look)
-{
-	struct world *w = net_world(r->net);
-
-	w->actor_join(w, w->actor_start(w, "receive-wait", look, r));
+	return doors_open(&r->doors, fd, e);
 }
 
 void receive_unlisten(struct receive *r, const struct endpoint *e)
 {
-	struct listening *l = listening_find(r, e);
-
-	if (!l)
-		return;
-	shut(r, l);
-	wait_until(r, look_for_posts);
+	doors_shut(&r->doors, e);
 }
 
 /* ---- shutdown */
@@ -352,7 +249,7 @@ static void stop_loop(struct post *p)
 	LIST_FOR(at, &r->sessions)
 		session_stop(LIST_ENTRY(at, struct session, in_reception));
 	timer_set(&r->grace, loop_now() + r->receive->grace_ns);
-	atomic_fetch_sub(&r->receive->posts, 1);
+	doors_posted(&r->receive->doors);
 }
 
 /* The timer belongs to the loop's heap: it is taken out there, before the struct is freed. */
@@ -361,24 +258,17 @@ static void forget_grace(struct post *p)
 	struct reception *r = CONTAINER_OF(p, struct reception, stop);
 
 	timer_clear(&r->grace);
-	atomic_fetch_sub(&r->receive->posts, 1);
-}
-
-static void post_to_all(struct receive *r, void (*fn)(struct post *))
-{
-	for (unsigned i = 0; i < r->receptions_n; i++) {
-		atomic_fetch_add(&r->posts, 1);
-		loop_post(r->receptions[i].loop, &r->receptions[i].stop, fn);
-	}
+	doors_posted(&r->receive->doors);
 }
 
 void receive_stop(struct receive *r, uint64_t grace_ns)
 {
-	LIST_FOR(at, &r->listenings)
-		shut(r, LIST_ENTRY(at, struct listening, in_receive));
+	struct post *first = &r->receptions[0].stop;
+
+	doors_shut_all(&r->doors);
 	r->grace_ns = grace_ns;
-	post_to_all(r, stop_loop);
-	wait_until(r, look_for_all);
-	post_to_all(r, forget_grace);
-	wait_until(r, look_for_posts);
+	doors_post_all(&r->doors, first, sizeof(r->receptions[0]), stop_loop);
+	doors_wait(&r->doors, true);
+	doors_post_all(&r->doors, first, sizeof(r->receptions[0]), forget_grace);
+	doors_wait(&r->doors, false);
 }

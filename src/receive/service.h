@@ -2,15 +2,15 @@
  * service - what the listening side and the sessions know of each other; private to receive/.
  *
  * A struct receive has one reception per loop: its sessions and a scratch buffer, touched by that
- * loop only. A listening address has one door per loop. What several loops touch is atomic
- * counters: how many sessions there are in all (live), on an address (for connections_max) and on
- * a loop (a new connection goes to the loop with the fewest).
+ * loop only. A listening address has one door per loop (net/doors). What several loops touch is
+ * atomic counters: how many sessions there are in all (doors.live), on an address (for
+ * connections_max) and on a loop (a new connection goes to the loop with the fewest).
  */
 #ifndef RECEIVE_SERVICE_H
 #define RECEIVE_SERVICE_H
 
 #include "base/list.h"
-#include "net/stream.h"
+#include "net/doors.h"
 #include "policy/popped.h"
 #include "receive/receive.h"
 
@@ -38,25 +38,11 @@ struct reception {
 
 #define THROWN_MAX (STREAM_BUFFER + 2)
 
-/* A listening address on one loop. */
-struct door {
-	struct listener listener;
-	struct listening *listening;	/* borrowed */
-	struct reception *reception;	/* borrowed */
-	bool started;
-	struct post start, stop;	/* private to receive.c */
-};
-
 /* A listening address. Lives until receive_free: sessions count themselves here. */
 struct listening {
-	struct list in_receive;
-	struct endpoint endpoint;
-	char *path;			/* owned; of a unix socket */
+	struct door_address at;		/* first: doors makes it */
 	_Atomic unsigned sessions_n;
 	_Atomic unsigned tarpitted_n;	/* sessions that wait before a refusal */
-	bool open;			/* main thread only */
-	int fd;				/* not owned */
-	struct door *doors;		/* owned; one per loop */
 };
 
 struct receive {
@@ -64,13 +50,11 @@ struct receive {
 	struct spool *spool;
 	struct schedule *schedule;
 	struct reception *receptions;	/* owned; one per loop */
-	unsigned receptions_n;
+	unsigned receptions_n;		/* the net may be gone before us */
 	struct receive_helpers help;	/* set before the first receive_listen */
 	struct bans *handshakes;	/* owned; clients whose TLS fails again and again */
-	struct list listenings;		/* owned; main thread only */
+	struct doors doors;		/* of struct listening */
 	uint64_t grace_ns;		/* set before the stop posts */
-	_Atomic unsigned live;		/* connections accepted and not yet over */
-	_Atomic unsigned posts;		/* stop posts under way */
 };
 
 /*

@@ -472,7 +472,7 @@ const struct config_listen *session_settings(const struct config *c, const struc
 bool session_start(struct reception *r, struct listening *l, int fd, const struct endpoint *peer)
 {
 	struct config *config = config_current();
-	const struct config_listen *listen = session_settings(config, &l->endpoint);
+	const struct config_listen *listen = session_settings(config, &l->at.endpoint);
 	struct session *s;
 
 	if (!listen) {		/* the address has just left the configuration */

@@ -172,7 +172,7 @@ static void log_connected(const struct session *s)
 	log_begin(LOG_CONNECTED);
 	log_cstr("session", s->id);
 	log_endpoint("client", &s->peer);
-	log_endpoint("listen", &s->listening->endpoint);
+	log_endpoint("listen", &s->listening->at.endpoint);
 	if (!endpoint_eq(&s->peer, stream_peer(s->stream)))
 		log_endpoint("proxy", stream_peer(s->stream));
 	log_end();

@@ -50,7 +50,7 @@ static void bend(struct rig *g, struct config *c)
 
 #define ANY ((const struct table *)1)		/* of listen_as: 127.0.0.0/8 */
 
-static void doors_open(struct rig *g, struct config_listen as, struct config_clients clients)
+static void serve(struct rig *g, struct config_listen as, struct config_clients clients)
 {
 	listen_as = as;
 	clients_as = clients;
@@ -105,7 +105,7 @@ static void test_proxy(void **state)
 		struct client_end c;
 		struct rig g;
 
-		doors_open(&g, (struct config_listen){ .proxy_from = ANY },
+		serve(&g, (struct config_listen){ .proxy_from = ANY },
 			   (struct config_clients){ 0 });
 		client_open(&c, &g);
 		for (size_t at = 0; at < cases[i].header.n; at++)
@@ -137,7 +137,7 @@ static void test_proxy_late(void **state)
 	char line[128];
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ .proxy_from = ANY }, (struct config_clients){ 0 });
+	serve(&g, (struct config_listen){ .proxy_from = ANY }, (struct config_clients){ 0 });
 	client_open(&c, &g);
 	client_send(&c, STR("PROXY TC"));
 	usleep(100000);
@@ -159,7 +159,7 @@ static void test_proxied_loopback(void **state)
 	struct rig g;
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
+	serve(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
 	client_open(&c, &g);
 	client_says(&c, "EHLO c\r\n", "220,250");
 	client_says(&c, "XCLIENT ADDR=198.51.100.7\r\n", "220");
@@ -180,7 +180,7 @@ static void test_xclient(void **state)
 	struct rig g;
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
+	serve(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
 	client_open(&c, &g);
 	client_says(&c, "EHLO c\r\n", "220,250");
 	client_says(&c, "MAIL FROM:<a@b.example>\r\n", "250");
@@ -227,7 +227,7 @@ static void test_strangers(void **state)
 	struct rig g;
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ 0 }, (struct config_clients){ 0 });
+	serve(&g, (struct config_listen){ 0 }, (struct config_clients){ 0 });
 	client_open(&c, &g);		/* this machine: counted, not asked about */
 	client_says(&c, "EHLO c\r\n", "220,250");
 	client_close(&c);
@@ -265,7 +265,7 @@ static void test_early_talker(void **state)
 	struct rig g;
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ 0 }, strict);
+	serve(&g, (struct config_listen){ 0 }, strict);
 	client_open(&c, &g);		/* this machine may */
 	client_says(&c, "EHLO c\r\n", "220,250");
 	client_close(&c);
@@ -297,7 +297,7 @@ static void test_tarpit(void **state)
 	uint64_t began;
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ .connections_max = 4 }, slow);
+	serve(&g, (struct config_listen){ .connections_max = 4 }, slow);
 	stranger();
 	for (unsigned i = 0; i < 2; i++) {
 		client_open(&c[i], &g);
@@ -326,7 +326,7 @@ static void test_null_sender(void **state)
 	struct rig g;
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ 0 }, one);
+	serve(&g, (struct config_listen){ 0 }, one);
 	stranger();
 	client_open(&c, &g);
 	client_says(&c, "EHLO c\r\n", "220,250");
@@ -346,7 +346,7 @@ static void test_popped(void **state)
 	struct rig g;
 
 	(void)state;
-	doors_open(&g, (struct config_listen){ 0 }, (struct config_clients){ 0 });
+	serve(&g, (struct config_listen){ 0 }, (struct config_clients){ 0 });
 	g.receive->help.popped = p;
 	stranger();
 	assert_true(ip_parse(STR(STRANGER), &ip));
@@ -373,7 +373,7 @@ static void test_etrn(void **state)
 
 	(void)state;
 	etrn_from = "192.0.2.0/24";
-	doors_open(&g, (struct config_listen){ 0 }, (struct config_clients){ 0 });
+	serve(&g, (struct config_listen){ 0 }, (struct config_clients){ 0 });
 	client_open(&c, &g);
 	client_says(&c, "EHLO c\r\n", "220,250");
 	client_says(&c, "ETRN ours.example\r\n", "502 5.5.1");	/* not this one */
