@@ -7,6 +7,7 @@
 #   make fuzz       every fuzz target, SECONDS each  make reference     docs made from the tables
 #   make sim        SEEDS of the simulated world, from FIRST on (TRACE=1 tells all of it)
 #   make valgrind   tasks and loop under valgrind        make crash      kill -9 and power cuts, many
+#   make aarch64    cross-built, unit tests under qemu
 #
 # Variables: V=1 shows the commands  CC=gcc|clang  O=folder for what is built  SAN=address,undefined|thread  TASKS=switch|ucontext|threads
 
@@ -162,6 +163,9 @@ $O/bench/signer: bench/signer.c $(archives)
 crash: deps all
 	RELEVO_BUILD=$O tests/crash/run
 
+aarch64:
+	tools/aarch64
+
 deps:
 	@tools/deps
 
@@ -182,4 +186,4 @@ clean:
 
 -include $(shell find $O -path '$O/peers' -prune -o -name '*.d' -type f -print 2>/dev/null)
 
-.PHONY: sim sims crash fuzz-code archives valgrind all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean
+.PHONY: sim sims crash fuzz-code archives valgrind aarch64 all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean

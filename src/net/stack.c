@@ -20,11 +20,13 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102	/* Linux 6.13 */
 #endif
+#define MADV_OF_NOBODY 0x7ffe	/* no kernel knows it */
 
 #define MAPS_RESERVED 8192	/* mappings left for the heap, files, libraries and thread stacks */
 #define MAPS_DEFAULT 65530	/* the kernel's default of vm.max_map_count */
 
 static atomic_bool by_mprotect;		/* MADV_GUARD_INSTALL is not there, or not wanted */
+static atomic_bool advice_counts;	/* advice that means nothing was refused */
 static atomic_uint protected_n;		/* stacks guarded by mprotect, of all pools */
 static atomic_uint protected_max;	/* 0: not read yet */
 
@@ -74,10 +76,20 @@ static bool guard_by_mprotect(char *page)
 	return true;
 }
 
+/* An emulated kernel may say yes to all advice and do nothing: then its yes means nothing. */
+static bool guard_by_advice(char *page)
+{
+	if (madvise(page, STACK_PAGE, MADV_GUARD_INSTALL) < 0)
+		return false;
+	if (!atomic_load(&advice_counts) && madvise(page, STACK_PAGE, MADV_OF_NOBODY) < 0)
+		atomic_store(&advice_counts, true);
+	return atomic_load(&advice_counts);
+}
+
 static bool guard(struct stack_pool *p, char *page)
 {
 	if (!atomic_load(&by_mprotect)) {
-		if (madvise(page, STACK_PAGE, MADV_GUARD_INSTALL) == 0)
+		if (guard_by_advice(page))
 			return true;
 		atomic_store(&by_mprotect, true);
 	}

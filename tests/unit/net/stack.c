@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#define PARKED 50000
+#define PARKED 25000	/* of some 28,000 where mprotect must guard them */
 #define RSS_MAX 8192		/* octets of memory for each parked task */
 
 /* Octets of memory that this process uses. */
