@@ -71,7 +71,6 @@ int rcpt_handle(struct session *s, struct str args)
 
 	if (t->intake || t->failed)
 		return session_refuse(s, REPLY(503, 5, 5, 1, "Content has begun"));
-	args = arena_str(&t->arena, args);	/* the line does not outlive a question */
 	if (!rcpt_parse(args, s->extended ? OFFER_DSN : 0, t->smtputf8, &command, &reply)) {
 		t->refused_n++;
 		return session_refuse(s, reply);

@@ -214,6 +214,23 @@ class Narrow(Relay):
         wait_for(self.greets, 15)
 
 
+def test_recipients_without_end(make_relay, make_sink):
+    """One transaction may go on for ever: what is named again, or refused, is not kept."""
+    relay = make_relay(ROUTE % make_sink().port)
+    serve(relay, 2, 10)
+    before = pss(relay)
+    c = relay.client()
+    c.hello()
+    assert c.cmd('MAIL FROM:<a@client.example>')[0] == 250
+    line = 'RCPT TO:<%s:b@dest.example>\r\n' % ','.join(['@' + 'a' * 60] * 30)
+    for _ in range(200):
+        c.send(line * 100)
+        assert {c.reply()[0] for _ in range(100)} == {250}
+    assert pss(relay) < before + GROWTH_MIB
+    assert c.data(b'Subject: x\r\n\r\nx\r\n')[0] == 250
+    c.close()
+
+
 def descriptors_of(pid):
     return sorted(int(x) for x in os.listdir('/proc/%d/fd' % pid))
 
