@@ -201,6 +201,8 @@
 		.fallback_note = "nobody",
 		.meaning = "Servers in front that may say whose mail they pass on (XCLIENT, as "
 			   "Postfix has it).",
+		.detail = "One connection is one client's: behind any other command no further "
+			  "XCLIENT is taken, as it may be the client's own.",
 		.example = "listen 127.0.0.1:10025 { xclient from 127.0.0.1 }\n",
 		.since = "0.1",
 	},

@@ -7,7 +7,6 @@
  */
 #include "receive/session.h"
 
-#include "config/table.h"
 #include "smtp/proxy.h"
 #include "smtp/sasl.h"
 
@@ -64,7 +63,7 @@ static void add_offers(struct buf *out, const struct session *s)
 		buf_add_lit(out, "250-REQUIRETLS\r\n");
 	if (!session_lacks_tls(s) && etrn_may(s))
 		buf_add_lit(out, "250-ETRN\r\n");
-	if (s->listen->xclient_from && table_has_ip(s->listen->xclient_from, &s->origin))
+	if (session_may_xclient(s))
 		buf_add_lit(out, "250-" XCLIENT_OFFER "\r\n");
 }
 

@@ -303,6 +303,7 @@ static bool comes_too_early(const struct session *s, const struct row *row)
 static int dispatch(struct session *s, const struct row *row, size_t line_n,
 		    struct str args) SUSPENDS
 {
+	s->client_speaks |= s->was_named && s->verb != VERB_XCLIENT;
 	if (line_n + 2 > (row->line_max ? row->line_max : COMMAND_LINE_MAX))
 		return session_refuse(s, REPLY(500, 5, 5, 2, "Line too long"));
 	if (!row->plain && session_lacks_tls(s))

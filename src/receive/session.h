@@ -58,6 +58,8 @@ struct session {
 	struct stranger stranger;
 	bool counted;			/* strangers_connected was asked */
 	bool extended;			/* by EHLO */
+	bool was_named;			/* by XCLIENT; and it has spoken itself since: */
+	bool client_speaks;
 	bool waiting;			/* for a command: may be cancelled for a shutdown */
 	bool silent;			/* ends without another word: the client has gone, or D4 */
 	enum verb verb;			/* at work */
@@ -115,6 +117,7 @@ bool session_lacks_tls(const struct session *s);
 bool session_may_starttls(const struct session *s);
 /* Mechanisms that AUTH may name now: bits 1 << enum sasl_mechanism. */
 unsigned session_mechanisms(const struct session *s);
+bool session_may_xclient(const struct session *s);
 /* OFFER_* for the parameters of MAIL. */
 unsigned session_offers(const struct session *s);
 /* What the client said so far is worth nothing any more: after STARTTLS, XCLIENT. */

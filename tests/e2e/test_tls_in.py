@@ -280,6 +280,28 @@ def test_client_certificate(make_relay, make_sink, tmp_path):
     assert 'fingerprint' not in told[2]
 
 
+def test_certificate_of_a_proxy(make_relay, make_sink, tmp_path):
+    """A proxy's certificate is not that of the clients for whom it speaks."""
+    friend, port = Authority(tmp_path / 'clients').issue('friend.example', client=True), free_port()
+    secure = Secure(make_relay, make_sink, tmp_path, 'listen 127.0.0.1:%d {\n\tclient_certificates\n\txclient from 127.0.0.1\n}\n'
+                    'accept from certificate %s to any via next' % (port, friend.fingerprint))
+    context = secure.context()
+    context.load_cert_chain(friend.certificate, friend.key)
+    t = Talk(port)
+    t.reply()
+    t.say('EHLO proxy')
+    t.say('STARTTLS')
+    t.tls(context)
+    t.say('EHLO proxy')
+    assert t.say('MAIL FROM:<a@client.example>').startswith('250') and t.say('RCPT TO:<b@dest.example>').startswith('250')
+    t.say('RSET')
+    assert t.say('XCLIENT ADDR=198.51.100.7').startswith('220')
+    t.say('EHLO c')
+    answers = [t.say('MAIL FROM:<a@client.example>'), t.say('RCPT TO:<b@dest.example>')]
+    assert any(a.startswith('550') for a in answers), answers
+    t.close()
+
+
 def test_slow_handshake(secure):
     """Who begins a handshake and says nothing more holds nobody up."""
     slow = [socket.create_connection(('127.0.0.1', secure.implicit), 20) for _ in range(50)]

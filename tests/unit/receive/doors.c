@@ -200,6 +200,9 @@ static void test_xclient(void **state)
 	rig_read(&g, rig_last(), &all);
 	assert_true(str_search(buf_str(&all),
 			       STR("from other (mail.client.example [198.51.100.7])")) > 0);
+	client_close(&c);
+	client_open(&c, &g);
+	client_says(&c, "XCLIENT HELO=h.example\r\n", "220,220");
 	client_says(&c, "XCLIENT ADDR=IPV6:2001:db8::7 LOGIN=bob HELO=h.example PROTO=ESMTP\r\n",
 		    "220");
 	client_says(&c, ENVELOPE "DATA\r\n", "250,250,354");
@@ -208,7 +211,6 @@ static void test_xclient(void **state)
 	assert_str_equal(message_login(rig_last()), STR("bob"));
 	rig_read(&g, rig_last(), &all);
 	assert_true(str_search(buf_str(&all), STR("with ESMTPA id")) > 0);
-	client_says(&c, "XCLIENT LOGIN=[UNAVAILABLE]\r\n", "220");
 	client_close(&c);
 	stranger();
 	client_open(&c, &g);
@@ -216,6 +218,50 @@ static void test_xclient(void **state)
 	client_says(&c, "XCLIENT ADDR=127.0.0.1\r\n", "550 5.7.0");
 	client_close(&c);
 	buf_done(&all);
+	doors_close(&g);
+}
+
+/*
+ * Proxies pass octets on unread once they have said who the client is: what it says itself must not
+ * make it another, the proxy itself least of all.
+ */
+static void test_xclient_by_the_client(void **state)
+{
+	static const struct str firsts[] = { { "EHLO evil\r\n", 11 }, { "NOOP\r\n", 6 } };
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	serve(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
+	for (unsigned i = 0; i < 2; i++) {
+		client_open(&c, &g);
+		client_says(&c, "EHLO proxy\r\n", "220,250");
+		client_says(&c, "XCLIENT ADDR=198.51.100.7 HELO=client.example\r\n", "220");
+		client_send(&c, firsts[i]);
+		client_expect(&c, "250", "it speaks");
+		client_says(&c, "XCLIENT ADDR=127.0.0.1 LOGIN=bob\r\n", "550 5.7.0");
+		client_says(&c, "MAIL FROM:<a@b.example>\r\nRCPT TO:<x@y.example>\r\n",
+			    "250,550 5.7.1");
+		client_close(&c);
+	}
+	doors_close(&g);
+}
+
+/* A client whose address the proxy does not know is not taken for the proxy. */
+static void test_xclient_without_address(void **state)
+{
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	serve(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
+	client_open(&c, &g);
+	client_says(&c, "EHLO proxy\r\n", "220,250");
+	client_says(&c, "XCLIENT NAME=[UNAVAILABLE] ADDR=[UNAVAILABLE]\r\n", "220");
+	client_says(&c, "EHLO c\r\n", "250");
+	client_says(&c, "MAIL FROM:<a@b.example>\r\nRCPT TO:<x@y.example>\r\n", "250,550 5.7.1");
+	client_says(&c, "RCPT TO:<x@ours.example>\r\n", "250");
+	client_close(&c);
 	doors_close(&g);
 }
 
@@ -410,6 +456,8 @@ int main(void)
 		cmocka_unit_test(test_proxy_late),
 		cmocka_unit_test(test_proxied_loopback),
 		cmocka_unit_test(test_xclient),
+		cmocka_unit_test(test_xclient_by_the_client),
+		cmocka_unit_test(test_xclient_without_address),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_early_talker),
 		cmocka_unit_test(test_tarpit),
