@@ -4,6 +4,7 @@
  * What a listener does not say depends on other statements - whether there is a certificate, where
  * users are, what the `clients` block says - which may stand below it: so it is settled at the end.
  */
+#include "config/coverage.h"
 #include "config/reader.h"
 #include "smtp/sasl.h"
 
@@ -245,6 +246,21 @@ enum tls_use listen_tls(struct load *l, enum tls_use said, const struct config_p
 	return said;
 }
 
+/* Who may name the client may name one that is allowed to relay: such networks open the relay. */
+static void check_speakers(struct load *l, const struct config_listen *listen,
+			   const struct table *from, const char *what)
+{
+	struct coverage coverage = { 0 };
+
+	if (from)
+		coverage_add_table(&coverage, from);
+	if (coverage_is_wide(&coverage))
+		diag_error(&l->diag, &listen->place,
+			   "open relay: %s believes strangers who they are; name the addresses of "
+			   "the proxies", what);
+	coverage_done(&coverage);
+}
+
 static void settle(struct load *l, struct listen_draft *d)
 {
 	struct config_listen *listen = &d->listen;
@@ -257,6 +273,8 @@ static void settle(struct load *l, struct listen_draft *d)
 		listen->proxy_from = check_find_networks(l, &d->proxy_table);
 	if (d->xclient_table.text.n)
 		listen->xclient_from = check_find_networks(l, &d->xclient_table);
+	check_speakers(l, listen, listen->proxy_from, "proxy from");
+	check_speakers(l, listen, listen->xclient_from, "xclient from");
 	settle_login(l, d);
 	listen->clients = clients_of_listener(l, d);
 }

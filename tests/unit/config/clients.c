@@ -67,6 +67,14 @@ static const struct text_case cases[] = {
 	  "t.conf:5:39: error: unknown table \"x\"; expected t\n"
 	  "t.conf:5:61: warning: table t holds no networks: nobody is meant\n"
 	  "t.conf:6:39: warning: table t holds no networks: nobody is meant\n" },
+	{ "proxies everywhere",
+	  "version 1\ntable t { ::/1; 8000::/1 }\n"
+	  "listen 127.0.0.1:1 { proxy from 10.0.0.0/8 192.0.2.0/24; xclient from table t }\n"
+	  "listen 127.0.0.1:2 { proxy from 0.0.0.0/0 }\n" TAIL,
+	  "t.conf:3:1: error: open relay: xclient from believes strangers who they are; name the "
+	  "addresses of the proxies\n"
+	  "t.conf:4:1: error: open relay: proxy from believes strangers who they are; name the "
+	  "addresses of the proxies\n" },
 };
 
 static void test_messages(void **state)
