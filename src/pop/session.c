@@ -61,6 +61,20 @@ static bool line_waits(struct session *s)
 	return true;
 }
 
+static bool is_banned(const struct session *s)
+{
+	struct bans *b = s->core->pop->links.bans;
+
+	return b && !s->is_local && bans_banned_ms(b, &s->ip, loop_now());
+}
+
+static int shut_out(struct session *s) SUSPENDS
+{
+	int r = pop_session_say(s, STR("-ERR [AUTH] Too many failed logins, come back later"));
+
+	return r < 0 ? r : pop_session_end(s, "banned");
+}
+
 int pop_session_command(struct session *s, enum pop_verb *ret_verb, struct str *ret_args)
 {
 	uint64_t deadline = pop_session_deadline(s, POP_IDLE_NS);
@@ -86,10 +100,12 @@ int pop_session_command(struct session *s, enum pop_verb *ret_verb, struct str *
 	*ret_verb = pop_parse(line, ret_args);
 	if (*ret_verb == POP_BAD)
 		return pop_session_refuse(s, STR("This is no command"));
-	if ((*ret_verb == POP_PASS || *ret_verb == POP_APOP || *ret_verb == POP_AUTH) &&
-	    s->transcript)
+	if (*ret_verb != POP_PASS && *ret_verb != POP_APOP && *ret_verb != POP_AUTH)
+		return 0;
+	if (s->transcript)
 		transcript_mask(s->transcript);
-	return 0;
+	/* A connection that was there before the ban must not buy further guesses. */
+	return is_banned(s) ? shut_out(s) : 0;
 }
 
 /* ---- TLS */
@@ -173,23 +189,14 @@ int pop_session_failed(struct session *s, struct str name, struct str password)
 	return delay ? bans_pause(delay, pop_session_deadline(s, POP_LOGIN_NS)) : 0;
 }
 
-static bool is_banned(const struct session *s)
-{
-	struct bans *b = s->core->pop->links.bans;
-
-	return b && !s->is_local && bans_banned_ms(b, &s->ip, loop_now());
-}
-
 /* ---- beginning and end */
 
 static int run(struct session *s) SUSPENDS
 {
 	int r = 0;
 
-	if (is_banned(s)) {
-		r = pop_session_say(s, STR("-ERR [AUTH] Too many failed logins, come back later"));
-		return r < 0 ? r : pop_session_end(s, "banned");
-	}
+	if (is_banned(s))
+		return shut_out(s);
 	if (s->settings->tls == TLS_IMPLICIT)
 		r = s->config->tls.server ? handshake(s) : pop_session_end(s, "tls");
 	if (r < 0)

@@ -413,16 +413,17 @@ static int succeed(struct exchange *e) SUSPENDS
 	return session_say(s, STR("235 2.7.0 Welcome\r\n"));
 }
 
+#define ENOUGH REPLY(421, 4, 7, 0, "Too many failed logins, closing")
+
 static int fail(struct exchange *e) SUSPENDS
 {
-	const struct reply enough = REPLY(421, 4, 7, 0, "Too many failed logins, closing");
 	struct session *s = e->session;
 	int r;
 
 	log_login(e, LOG_LOGIN_FAILED, AUTH_WRONG);
 	if (e->banned && !s->client.is_local) {
 		log_banned(s);
-		return session_dismiss(s, enough, "banned");
+		return session_dismiss(s, ENOUGH, "banned");
 	}
 	r = pause_for(e, sasl_server_user(e->machine));
 	return r < 0 ? r : session_refuse(s, REPLY(535, 5, 7, 8, "Wrong name or password"));
@@ -468,6 +469,14 @@ static struct reply objection(const struct session *s, enum sasl_mechanism m)
 	return (struct reply){ 0 };
 }
 
+/* Connections that were there before the ban must not buy further guesses. */
+static bool is_banned(const struct session *s)
+{
+	struct bans *b = logins_bans(s->reception->receive->help.logins);
+
+	return !s->client.is_local && bans_banned_ms(b, &s->client.ip, loop_now());
+}
+
 /* args are read before the first wait: the line is borrowed. */
 int auth_handle(struct session *s, struct str args)
 {
@@ -481,6 +490,8 @@ int auth_handle(struct session *s, struct str args)
 		reply = REPLY(501, 5, 5, 4, "AUTH takes a mechanism and an initial response");
 	if (reply.code)
 		return session_refuse(s, reply);
+	if (is_banned(s))
+		return session_dismiss(s, ENOUGH, "banned");
 	e = arena_alloc(&s->transaction.arena, sizeof(*e));
 	exchange_begin(e, s, m);
 	if (initial.n && !str_eq(initial, STR("=")) && !base64_decode(&e->octets, initial))

@@ -272,12 +272,13 @@ static void test_limits(void **state)
 
 static void test_bans(void **state)
 {
-	int fd;
+	int fd, other;
 
 	(void)state;
 	rig_open();
 	settings.apop = true;
 	assert_true(ip_parse(STR("192.0.2.7"), &peer));
+	other = greeted();
 	fd = greeted();
 	for (int i = 0; i < 3; i++) {
 		char line[80];
@@ -286,6 +287,8 @@ static void test_bans(void **state)
 		TALK(fd, line, "-ERR [AUTH] Wrong");
 	}
 	close(fd);
+	TALK(other, "APOP anna 00000000000000000000000000000000\r\n", "-ERR [AUTH] Too many");
+	close(other);
 	fd = dial(at.port);
 	assert_non_null(strstr(hear(fd, "\r\n"), "-ERR [AUTH] Too many failed logins"));
 	close(fd);

@@ -512,16 +512,20 @@ static void test_submission(void **state)
 	secure_close(&g);
 }
 
-/* Guesses come to an end, for who makes them, on every connection. */
+/* Guesses come to an end, for who makes them, on every connection, also those that are open. */
 static void test_ban(void **state)
 {
-	struct client_end c;
+	struct client_end c, other;
 	unsigned guesses;
 	struct rig g;
 
 	(void)state;
 	secure_open(&g, (struct config_listen){ .tls = TLS_OFFERED, .mechanisms = ALL_MECHANISMS });
 	stranger();
+	client_open(&other, &g);
+	client_says(&other, "EHLO c\r\n", "220,250");
+	starttls(&other);
+	client_says(&other, "EHLO c\r\n", "250");
 	client_open(&c, &g);
 	client_says(&c, "EHLO c\r\n", "220,250");
 	starttls(&c);
@@ -540,6 +544,9 @@ static void test_ban(void **state)
 	assert_in_range(guesses, 3, 4);
 	client_expect(&c, "end", "banned");
 	client_close(&c);
+	say_base64(&other, "AUTH PLAIN ", RIGHT);
+	client_expect(&other, "421 4.7.0,end", "banned meanwhile");
+	client_close(&other);
 	client_open(&c, &g);
 	client_expect(&c, "421 4.7.0,end", "while banned");
 	client_close(&c);
