@@ -159,11 +159,17 @@ bool stream_tls_names(const struct stream *s, struct str name)
 	return X509_check_host(x, name.p, name.n, X509_CHECK_FLAG_NO_WILDCARDS, NULL) > 0;
 }
 
+/*
+ * RFC 9266 4.2: in TLS 1.2 only with the extended master secret, or somebody in between could give
+ * both sides the same value.
+ */
 size_t stream_tls_exporter(const struct stream *s, unsigned char ret[TLS_BINDING_MAX])
 {
 	static const char label[] = "EXPORTER-Channel-Binding";
 
 	if (!stream_tls(s) ||
+	    (SSL_version(s->tls->ssl) < TLS1_3_VERSION &&
+	     SSL_get_extms_support(s->tls->ssl) != 1) ||
 	    SSL_export_keying_material(s->tls->ssl, ret, 32, label, sizeof(label) - 1,
 				       (const unsigned char *)"", 0, 1) <= 0) {
 		ERR_clear_error();

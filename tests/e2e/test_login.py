@@ -149,6 +149,20 @@ def test_guesses(submission):
         assert word not in told
 
 
+@pytest.mark.parametrize('extended, code', [(True, 334), (False, 535)])
+def test_exporter_in_tls_1_2(submission, extended, code):
+    """Without the extended master secret the exporter binds nothing (RFC 9266): no login by it."""
+    context = ssl.create_default_context(cafile=submission.ca.certificate)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= 0 if extended else 1     # SSL_OP_NO_EXTENDED_MASTER_SECRET
+    with smtplib.SMTP('localhost', submission.port, timeout=20 * PATIENCE) as s:
+        s.starttls(context=context)
+        s.ehlo()
+        first = base64.b64encode(b'p=tls-exporter,,n=%s,r=abcdefgh' % USER.encode()).decode()
+        assert s.docmd('AUTH', 'SCRAM-SHA-256-PLUS ' + first)[0] == code
+        assert s.docmd('*')[0] in (500, 501)
+
+
 def test_transcript_masks(make_relay, make_sink, tmp_path):
     s = Submission(make_relay, make_sink, tmp_path, more='log transcript for 127.0.0.1')
     s.login_and_send()
