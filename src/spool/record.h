@@ -9,7 +9,11 @@
 
 #define RECORD_HEADER 40	/* octets before the envelope */
 #define RECORD_ALIGN 8		/* every record begins at a multiple */
-#define RECORD_ENVELOPE_MAX (64u << 20)	/* octets; more is damage */
+/*
+ * Octets; more is damage. 100,000 recipients, the most that message.recipients_max allows, have
+ * room with the longest address, ORCPT, route and last reply (2,100 octets).
+ */
+#define RECORD_ENVELOPE_MAX (256u << 20)
 #define RECORD_SALT 16		/* octets of a segment's salt */
 #define RECORD_LAST_MAX 1024	/* octets kept of a recipient's last reply */
 #define RECORD_PAGE 4096	/* a page that holds synced octets is not written again (I2) */

@@ -91,6 +91,33 @@ static void test_message_round_trip(void **state)
 	message_unref(m);
 }
 
+/* What recipients_max allows at its most can be read again. */
+static void test_largest_envelope(void **state)
+{
+	enum { N = 100000, ORCPT = 500 };
+	struct envelope_recipient *all = mem_calloc(N, sizeof(*all));
+	struct envelope e = { .recipients = all, .recipients_n = N };
+	char text[ORCPT], header[RECORD_HEADER];
+	struct record r;
+	struct message *m;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	for (unsigned i = 0; i < N; i++)
+		all[i] = (struct envelope_recipient){ .address = str_make(text, ADDRESS_MAX),
+						      .orcpt = str_make(text, ORCPT),
+						      .route = STR("mx") };
+	m = message_new(&e, NULL);
+	record_put(header, &(struct record){
+		.type = RECORD_MESSAGE,
+		.envelope_n = (uint32_t)(record_message_octets(m, STR_NONE) - RECORD_HEADER +
+					 (size_t)N * RECORD_LAST_MAX),
+	});
+	assert_true(record_get(header, &r));
+	message_unref(m);
+	mem_free(all);
+}
+
 static void test_progress_round_trip(void **state)
 {
 	char record[512];
@@ -260,6 +287,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_message_round_trip),
+		cmocka_unit_test(test_largest_envelope),
 		cmocka_unit_test(test_progress_round_trip),
 		cmocka_unit_test(test_older_log),
 		cmocka_unit_test(test_commit_and_seal),
