@@ -120,6 +120,7 @@ static SSL_CTX *ctx_new(const SSL_METHOD *method, enum tls_version minimum)
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			      SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_cipher_list(ctx, SUITES_1_2);
+	SSL_CTX_set_msg_callback(ctx, tls_on_message);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, STREAM_BUFFER);
 	return ctx;

@@ -34,6 +34,8 @@ struct tls {
 	enum tls_demand demand;
 	enum tls_problem problem;
 	bool more;			/* OpenSSL holds input although the socket is empty */
+	uint64_t octets;		/* of data, read so far */
+	uint32_t messages;		/* of handshakes, read behind the handshake */
 	bool failed;
 	char why[160];			/* a handshake failed */
 };
@@ -46,6 +48,10 @@ ssize_t tls_take(struct stream *s, char *to, size_t room);
 ssize_t tls_send(struct stream *s, const struct iovec *iov, int n);
 void tls_say_goodbye(struct stream *s);	/* close_notify, as far as the socket takes it */
 void tls_free(struct tls *t);		/* NULL is fine */
+
+/* for SSL_CTX_set_msg_callback: counts .messages */
+void tls_on_message(int is_written, int version, int type, const void *p, size_t n, SSL *ssl,
+		    void *arg);
 
 /* tls_facts.c */
 void tls_note_facts(struct tls *t);

@@ -6,6 +6,10 @@
  * else. Reading asks OpenSSL again until it has nothing left or there is no room: what it still
  * holds makes no event (.more). Its error queue belongs to the thread, so it is cleared before each
  * call.
+ *
+ * Behind the handshake a peer may send messages of handshakes (new keys, tickets). Each costs some
+ * arithmetic and OpenSSL reads on until there is data, so a peer that sends nothing else would keep
+ * the loop to itself: a few are let pass, and then one for so much data.
  */
 #include "net/tls_inner.h"
 
@@ -22,11 +26,26 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* ---- the BIO */
 
+#define MESSAGES_FREE 32
+#define OCTETS_PER_MESSAGE (1024 * 1024)
+
+void tls_on_message(int is_written, int version, int type, const void *p, size_t n, SSL *ssl,
+		    void *arg)
+{
+	struct stream *s = BIO_get_data(SSL_get_rbio(ssl));
+
+	(void)version, (void)p, (void)n, (void)arg;
+	s->tls->messages += !is_written && type == SSL3_RT_HANDSHAKE && stream_tls(s);
+}
+
 static int bio_read(BIO *b, char *p, int n)
 {
 	struct stream *s = BIO_get_data(b);
-	ssize_t r = stream_raw_recv(s, p, (size_t)n);
+	ssize_t r;
 
+	if (s->tls->messages > MESSAGES_FREE + s->tls->octets / OCTETS_PER_MESSAGE)
+		s->read_error = -EPROTO;
+	r = stream_raw_recv(s, p, (size_t)n);
 	BIO_clear_retry_flags(b);
 	if (r == -EAGAIN)
 		BIO_set_retry_read(b);
@@ -131,6 +150,7 @@ ssize_t tls_take(struct stream *s, char *to, size_t room)
 			return got ? (ssize_t)got : v;
 		}
 		got += n;
+		t->octets += n;
 	}
 	t->more = true;
 	return (ssize_t)got;

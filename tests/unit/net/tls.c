@@ -1,9 +1,9 @@
 /*
  * net/tls: handshakes in both directions and versions, what a client demands, SNI, DANE, client
- * certificates, resumption, large data, plain text that was before, ends, and a signer that
- * suspends.
+ * certificates, resumption, large data, plain text that was before, ends, new keys without end, and
+ * a signer that suspends.
  */
-#include "net/tls.h"
+#include "net/tls_inner.h"
 #include "unit/net/run.h"
 
 #include "base/mem.h"
@@ -561,6 +561,54 @@ static void test_rough(void **state)
 	run_in_task(rough_task, NULL);
 }
 
+/* ---- new keys again and again: they keep a loop busy and bring nothing */
+
+static void send_updates(struct stream *s, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		CHECK(SSL_key_update(s->tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) > 0);
+		CHECK(SSL_do_handshake(s->tls->ssl) > 0);
+	}
+	CHECK_EQ(stream_write(s, "x\r\n", 3, NEVER), 0);
+	CHECK_EQ(stream_flush(s, NEVER), 0);
+}
+
+static void updates_task(void *arg)
+{
+	struct keys k;
+	struct tls_identity *id;
+	struct side server = { 0 }, client = { 0 };
+	struct str line;
+
+	(void)arg;
+	keys_init(&k);
+	id = identity(&k, "P-256", "DNS:mx.example", 5);
+	server.context = server_of(&id, 1, TLS_1_3, false);
+	client.context = client_of(&k, NULL);
+	shake(&server, &client);
+	for (unsigned i = 0; i < 3; i++) {
+		send_updates(client.stream, 10);
+		CHECK_EQ(stream_line(server.stream, 512, in_seconds(5), &line), 1);
+	}
+	for (unsigned i = 0; i < 5 && server.result == 0; i++) {
+		send_updates(client.stream, 60);
+		server.result = (int)stream_fill(server.stream, in_seconds(5));
+		server.result = server.result < 0 ? server.result : 0;
+	}
+	CHECK_EQ(server.result, -EPROTO);
+	drop(&server, &client);
+	tls_context_unref(server.context);
+	tls_context_unref(client.context);
+	tls_identity_unref(id);
+	keys_done(&k);
+}
+
+static void test_updates(void **state)
+{
+	(void)state;
+	run_in_task(updates_task, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -569,6 +617,7 @@ int main(void)
 		cmocka_unit_test(test_dane),
 		cmocka_unit_test(test_identities),
 		cmocka_unit_test(test_rough),
+		cmocka_unit_test(test_updates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
