@@ -1,10 +1,11 @@
 /*
  * logins - the backends behind AUTH; see logins.h.
  *
- * A users file is known by its path, a token server by its URL and the secret it is asked with.
- * What was made once is kept until the end: a reload that names it again finds it, with what it
- * remembers, and sessions on an older configuration never lose theirs. A token server whose secret
- * has changed is a new one; the old one stays behind (a few hundred octets for each such reload).
+ * A users file is known by its path, a token server by all that its statement says and by the
+ * secret it is asked with. What was made once is kept until the end: a reload that names it again
+ * finds it, with what it remembers, and sessions on an older configuration never lose theirs. A
+ * token server whose secret has changed is a new one; the old one stays behind (a few hundred
+ * octets for each such reload).
  *
  * The lock is held for a look-up only.
  */
@@ -34,6 +35,7 @@ struct backend {
 	struct list in_logins;
 	enum users_kind kind;
 	char *name;			/* owned; the file's path or the URL */
+	char *client, *scope, *claim;	/* owned; of INTROSPECT */
 	uint64_t secret;		/* hash */
 	struct users_source *source;	/* owned; of FILE */
 	struct introspector *introspector; /* owned; of INTROSPECT */
@@ -56,7 +58,16 @@ static struct str name_of(const struct users_backend *u)
 	return u->kind == USERS_FILE ? str_of(u->file) : u->url;
 }
 
-/* secret NULL: whichever it was made with last. */
+static bool is_for(const struct backend *b, const struct users_backend *u)
+{
+	if (b->kind != u->kind || !str_eq(str_of(b->name), name_of(u)))
+		return false;
+	return b->kind != USERS_INTROSPECT ||
+	       (str_eq(str_of(b->client), u->client) && str_eq(str_of(b->scope), u->scope) &&
+		str_eq(str_of(b->claim), u->claim));
+}
+
+/* secret NULL: whichever it was named with last. */
 static struct backend *find(struct logins *l, const struct users_backend *u, const uint64_t *secret)
 {
 	struct backend *found = NULL;
@@ -65,11 +76,14 @@ static struct backend *find(struct logins *l, const struct users_backend *u, con
 	LIST_FOR(at, &l->backends) {
 		struct backend *b = LIST_ENTRY(at, struct backend, in_logins);
 
-		if (b->kind == u->kind && str_eq(str_of(b->name), name_of(u)) &&
-		    (!secret || b->secret == *secret)) {
+		if (is_for(b, u) && (!secret || b->secret == *secret)) {
 			found = b;
 			break;
 		}
+	}
+	if (found && secret) {
+		list_remove(&found->in_logins);
+		list_push_front(&l->backends, &found->in_logins);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return found;
@@ -110,22 +124,20 @@ static void make_file(struct logins *l, const struct users_backend *u, struct bu
 	add(l, b);
 }
 
-/* The secret is "ID:SECRET" of HTTP Basic; what has no colon is the secret of "relevo". */
 static struct introspector *introspector_of(const struct users_backend *u, struct str secret,
 					    struct buf *error)
 {
-	ssize_t colon = str_find(secret, ':');
-	struct introspect_options o = {
+	const struct introspect_options o = {
 		.url = u->url,
-		.client_id = colon < 0 ? STR("relevo") : str_sub(secret, 0, (size_t)colon),
-		.client_secret = str_from(secret, (size_t)(colon + 1)),
+		.client_id = u->client,
+		.client_secret = secret,
+		.scope = u->scope,
+		.claim = u->claim,
 		.timeout_ms = TOKENS_TIMEOUT_MS,
 		.at_once_max = TOKENS_AT_ONCE,
 		.cache_max = TOKENS_CACHED,
 	};
 
-	if (!secret.n)
-		o.client_id = o.client_secret = STR_NONE;
 	return introspector_new(&o, error);
 }
 
@@ -147,6 +159,9 @@ static void make_introspector(struct logins *l, const struct config *c,
 
 		b->kind = USERS_INTROSPECT;
 		b->name = str_dup(u->url);
+		b->client = str_dup(u->client);
+		b->scope = str_dup(u->scope);
+		b->claim = str_dup(u->claim);
 		b->secret = hash;
 		b->introspector = made;
 		add(l, b);
@@ -211,6 +226,9 @@ void logins_free(struct logins *l)
 		users_source_free(b->source);
 		introspector_free(b->introspector);
 		mem_free(b->name);
+		mem_free(b->client);
+		mem_free(b->scope);
+		mem_free(b->claim);
 		mem_free(b);
 	}
 	users_unref(l->nobody);
