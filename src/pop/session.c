@@ -102,8 +102,6 @@ int pop_session_command(struct session *s, enum pop_verb *ret_verb, struct str *
 		return pop_session_refuse(s, STR("This is no command"));
 	if (*ret_verb != POP_PASS && *ret_verb != POP_APOP && *ret_verb != POP_AUTH)
 		return 0;
-	if (s->transcript)
-		transcript_mask(s->transcript);
 	/* A connection that was there before the ban must not buy further guesses. */
 	return is_banned(s) ? shut_out(s) : 0;
 }

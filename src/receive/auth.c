@@ -151,7 +151,6 @@ static int challenge(struct exchange *e, struct str out) SUSPENDS
 
 	if (r < 0)
 		return r;
-	transcript_mask(s->transcript);
 	s->waiting = true;
 	r = stream_line(s->stream, COMMAND_LINE_AUTH_MAX,
 			session_deadline(s, s->listen->timeout_ns), &line);

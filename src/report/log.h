@@ -61,7 +61,5 @@ void transcript_free(struct transcript *t);	/* NULL is fine */
 void transcript_tap(void *arg, bool outgoing, struct str bytes);
 /* While content passes only its octets are counted; false again: one line tells how many. */
 void transcript_content(struct transcript *t, bool outgoing, bool on);
-/* The next incoming line is a credential: masked. */
-void transcript_mask(struct transcript *t);
 
 #endif

@@ -5,7 +5,8 @@
  * In: the octets as the stream reads and writes them (below TLS). Out: one TRANSCRIPT line per
  * line of the dialogue, per direction. Content is only counted: that of DATA from
  * transcript_content to its final dot, that of BDAT by the size that its command names. What
- * follows AUTH is masked, and so are the answers to its challenges (334). Never suspends.
+ * follows AUTH (and PASS and APOP, of POP3) is masked, and so is all that its side says until the
+ * other side ends the exchange: a client may send its answers ahead. Never suspends.
  */
 #include "report/log.h"
 
@@ -22,7 +23,6 @@ struct direction {
 	size_t n;		/* kept */
 	bool cut;		/* the line was longer */
 	bool content;		/* DATA's content passes */
-	bool masked;		/* the line that comes is a credential */
 	enum dot dot;
 	uint64_t chunk;		/* octets of BDAT still to come */
 	uint64_t octets;	/* of content so far */
@@ -31,7 +31,7 @@ struct direction {
 struct transcript {
 	char session[SESSION_ID_MAX];
 	struct direction in, out;
-	bool auth;		/* an AUTH dialogue is under way */
+	struct direction *auth;	/* that says credentials now, or NULL */
 };
 
 static bool is_wanted(const struct config *c, const struct ip *peer, struct str domain)
@@ -75,21 +75,28 @@ static void content_ended(struct transcript *t, struct direction *d)
 	d->content = false;
 }
 
-static bool is_auth(struct str line)
+/*
+ * A command with a credential. *ret_head: it, and AUTH's mechanism, may be seen, what follows may
+ * not.
+ */
+static bool is_credential(struct str line, struct str *ret_head)
 {
-	struct str rest;
+	struct str rest = line, word = str_word(&rest);
+	bool is_auth = str_eq_nocase(word, STR("AUTH"));
 
-	return command_verb(line, &rest) == VERB_AUTH;
+	if (!is_auth && !str_eq_nocase(word, STR("PASS")) && !str_eq_nocase(word, STR("APOP")))
+		return false;
+	if (is_auth)
+		str_word(&rest);
+	*ret_head = str_sub(line, 0, line.n - rest.n);
+	return true;
 }
 
-/* The command and the mechanism may be seen, what follows may not. */
-static struct str auth_head(struct str line)
+/* A reply that asks for nothing more. */
+static bool is_final(struct str line)
 {
-	struct str rest = line;
-
-	str_word(&rest);
-	str_word(&rest);
-	return str_sub(line, 0, (size_t)(rest.p - line.p));
+	return line.n && (ascii_is_digit(line.p[0]) || str_starts(line, STR("+OK")) ||
+			  str_starts(line, STR("-ERR")));
 }
 
 static void log_line(const struct transcript *t, const struct direction *d, struct str line,
@@ -112,24 +119,22 @@ static void log_line(const struct transcript *t, const struct direction *d, stru
 static void line_ended(struct transcript *t, struct direction *d)
 {
 	struct direction *other = d == &t->in ? &t->out : &t->in;
-	struct str line = str_make(d->line, d->n), rest;
+	struct str line = str_make(d->line, d->n), head, rest;
 	bool last;
 
 	if (line.n && line.p[line.n - 1] == '\r')
 		line.n--;
-	if (d->masked) {
+	if (t->auth == d) {
 		log_line(t, d, STR_NONE, true);
-		d->masked = false;
-	} else if (is_auth(line)) {
-		struct str head = auth_head(line);
-
-		t->auth = true;
+	} else if (is_credential(line, &head)) {
+		if (str_starts_nocase(str_trim(head), STR("AUTH")))
+			t->auth = d;
 		log_line(t, d, str_trim(head), head.n < line.n);
 	} else {
-		if (t->auth && str_starts(line, STR("334")))
-			other->masked = true;
-		else if (t->auth && line.n && ascii_is_digit(line.p[0]))
-			t->auth = false;
+		if (str_starts(line, STR("334")))
+			t->auth = other;
+		else if (t->auth && is_final(line))
+			t->auth = NULL;
 		if (command_verb(line, &rest) == VERB_BDAT && !bdat_parse(rest, &d->chunk, &last))
 			d->chunk = 0;
 		log_line(t, d, line, false);
@@ -214,12 +219,6 @@ void transcript_content(struct transcript *t, bool outgoing, bool on)
 	} else if (!on && d->content) {
 		content_ended(t, d);
 	}
-}
-
-void transcript_mask(struct transcript *t)
-{
-	if (t)
-		t->in.masked = true;
 }
 
 void transcript_free(struct transcript *t)
