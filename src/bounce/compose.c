@@ -7,6 +7,9 @@
  * cleaned header section comes along. What fits is streamed from the spool into the notice in a
  * second reading, so memory is bounded by a header section, not by mails.
  *
+ * Of a message that came with REQUIRETLS nothing comes along (RFC 8689 5): the way back may have no
+ * TLS, and its sender shall hear of the failure all the same.
+ *
  * Suspends in the spool's calls. What it works on stands on the heap, as task stacks are small.
  */
 #include "bounce/service.h"
@@ -45,7 +48,7 @@ static bool is_full_wanted(const struct notice_order *o)
 	/* RET is about failures only (RFC 3461 4.3), and the postmaster has no claim to the
 	 * contents. */
 	return o->kind == NOTICE_FAILED && !o->to_postmaster && o->about->ret == RET_FULL &&
-	       o->about->body != BODY_BINARYMIME &&
+	       !o->about->requires_tls && o->about->body != BODY_BINARYMIME &&
 	       o->about->size <= o->config->message.bounce_size_max;
 }
 
@@ -119,7 +122,10 @@ static void boundary_make(char dst[48])
 static void describe(struct composition *c, bool full, const struct message_id *id)
 {
 	const struct notice_order *o = c->order;
+	struct str headers = STR_NONE;
 
+	if (c->original.readable && !o->about->requires_tls)
+		headers = buf_str(&c->original.head);
 	boundary_make(c->boundary);
 	c->notice = (struct notice){
 		.kind = o->kind,
@@ -135,9 +141,8 @@ static void describe(struct composition *c, bool full, const struct message_id *
 		.now_ms = loop_wall_ms(),
 		.full = full,
 		.smtputf8 = needs_utf8(c),
-		.eightbit = full ? c->original.lines.eightbit
-				 : !str_is_ascii(buf_str(&c->original.head)),
-		.headers = c->original.readable ? buf_str(&c->original.head) : STR_NONE,
+		.eightbit = full ? c->original.lines.eightbit : !str_is_ascii(headers),
+		.headers = headers,
 		.recipients = o->recipients,
 		.recipients_n = o->recipients_n,
 	};

@@ -658,6 +658,22 @@ static void test_original(void **state)
 	}
 }
 
+/* What had to go by TLS does not come back without it. */
+static void test_requires_tls(void **state)
+{
+	struct report r;
+
+	(void)state;
+	rig_open("");
+	make((struct original){ .content = STR("Subject: secret\r\n\r\nsecret\r\n"),
+				.e = { ANN, .ret = RET_FULL, .requires_tls = true } }, 0);
+	assert_int_equal(settle(said_no, &said_no), 0);
+	read_notice(&r, "ann@example.org", "inside");
+	assert_int_equal(r.parts_n, 2);
+	assert_false(has_text(buf_str(&text), "secret"));
+	rig_close();
+}
+
 /* SMTPUTF8 only where something needs it. */
 static void test_utf8(void **state)
 {
@@ -757,6 +773,7 @@ int main(void)
 		cmocka_unit_test(test_no_sender),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_original),
+		cmocka_unit_test(test_requires_tls),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_spool_fails),
 		cmocka_unit_test(test_deadline),
