@@ -34,8 +34,9 @@ struct tls {
 	enum tls_demand demand;
 	enum tls_problem problem;
 	bool more;			/* OpenSSL holds input although the socket is empty */
-	uint64_t octets;		/* of data, read so far */
-	uint32_t messages;		/* of handshakes, read behind the handshake */
+	/* read behind the handshake: of data; of all there is in the socket */
+	uint64_t octets, raw;
+	uint32_t messages;		/* of handshakes, read there as well */
 	bool failed;
 	char why[160];			/* a handshake failed */
 };

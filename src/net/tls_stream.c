@@ -7,9 +7,10 @@
  * holds makes no event (.more). Its error queue belongs to the thread, so it is cleared before each
  * call.
  *
- * Behind the handshake a peer may send messages of handshakes (new keys, tickets). Each costs some
- * arithmetic and OpenSSL reads on until there is data, so a peer that sends nothing else would keep
- * the loop to itself: a few are let pass, and then one for so much data.
+ * Behind the handshake a peer may send messages of handshakes (new keys, tickets), alerts and other
+ * records that bring nothing. Each costs some arithmetic and OpenSSL reads on until there is data,
+ * so a peer that sends nothing else would keep the loop to itself: a few are let pass, and then
+ * some for so much data. Records of one octet, or filled up to some KiB, stay far below.
  */
 #include "net/tls_inner.h"
 
@@ -28,6 +29,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 #define MESSAGES_FREE 32
 #define OCTETS_PER_MESSAGE (1024 * 1024)
+#define RAW_FREE (1024 * 1024)
+#define RAW_PER_OCTET 256
 
 void tls_on_message(int is_written, int version, int type, const void *p, size_t n, SSL *ssl,
 		    void *arg)
@@ -38,14 +41,22 @@ void tls_on_message(int is_written, int version, int type, const void *p, size_t
 	s->tls->messages += !is_written && type == SSL3_RT_HANDSHAKE && stream_tls(s);
 }
 
+static bool is_flooded(const struct tls *t)
+{
+	return t->messages > MESSAGES_FREE + t->octets / OCTETS_PER_MESSAGE ||
+	       (t->raw > RAW_FREE && (t->raw - RAW_FREE) / RAW_PER_OCTET > t->octets);
+}
+
 static int bio_read(BIO *b, char *p, int n)
 {
 	struct stream *s = BIO_get_data(b);
 	ssize_t r;
 
-	if (s->tls->messages > MESSAGES_FREE + s->tls->octets / OCTETS_PER_MESSAGE)
+	if (is_flooded(s->tls))
 		s->read_error = -EPROTO;
 	r = stream_raw_recv(s, p, (size_t)n);
+	if (r > 0 && stream_tls(s))
+		s->tls->raw += (uint64_t)r;
 	BIO_clear_retry_flags(b);
 	if (r == -EAGAIN)
 		BIO_set_retry_read(b);

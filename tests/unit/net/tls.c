@@ -561,7 +561,7 @@ static void test_rough(void **state)
 	run_in_task(rough_task, NULL);
 }
 
-/* ---- new keys again and again: they keep a loop busy and bring nothing */
+/* ---- new keys again and again, records of nothing: they keep a loop busy and bring nothing */
 
 static void send_updates(struct stream *s, unsigned n)
 {
@@ -571,6 +571,22 @@ static void send_updates(struct stream *s, unsigned n)
 	}
 	CHECK_EQ(stream_write(s, "x\r\n", 3, NEVER), 0);
 	CHECK_EQ(stream_flush(s, NEVER), 0);
+}
+
+/* Short lines in records that are filled up. Returns what the last read did. */
+static ssize_t send_filled(struct side *server, struct side *client, size_t size, const char *text)
+{
+	ssize_t r = 1;
+
+	CHECK(SSL_set_block_padding(client->stream->tls->ssl, size) > 0);
+	for (unsigned i = 0; i < 200 && r > 0; i++) {
+		CHECK_EQ(stream_write(client->stream, text, strlen(text), NEVER), 0);
+		CHECK_EQ(stream_flush(client->stream, NEVER), 0);
+		r = stream_fill(server->stream, in_seconds(5));
+		stream_consume(server->stream, stream_peek(server->stream).n);
+	}
+	SSL_set_block_padding(client->stream->tls->ssl, 0);
+	return r;
 }
 
 static void updates_task(void *arg)
@@ -590,12 +606,16 @@ static void updates_task(void *arg)
 		send_updates(client.stream, 10);
 		CHECK_EQ(stream_line(server.stream, 512, in_seconds(5), &line), 1);
 	}
+	CHECK(send_filled(&server, &client, 4096, "RCPT TO:<b@dest.example>\r\n") > 0);
 	for (unsigned i = 0; i < 5 && server.result == 0; i++) {
 		send_updates(client.stream, 60);
 		server.result = (int)stream_fill(server.stream, in_seconds(5));
 		server.result = server.result < 0 ? server.result : 0;
 	}
 	CHECK_EQ(server.result, -EPROTO);
+	drop(&server, &client);
+	shake(&server, &client);
+	CHECK_EQ(send_filled(&server, &client, 16384, "x"), -EPROTO);
 	drop(&server, &client);
 	tls_context_unref(server.context);
 	tls_context_unref(client.context);
