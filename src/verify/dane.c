@@ -34,8 +34,15 @@ bool tlsa_parse(const struct dns_record *r, struct tlsa *ret)
 struct way {
 	bool secure, secure_alias;	/* all of it; only the first step */
 	struct str end;			/* where CNAMEs led; empty: nowhere else */
+	bool failed;			/* whether the first step is secure cannot be learnt */
 	bool cancelled;
 };
+
+/* Somebody may hold the answer back. */
+static bool is_withheld(enum dns_status s)
+{
+	return s == DNS_SERVFAIL || s == DNS_TIMEOUT || s == DNS_BOGUS;
+}
 
 static void find_way(struct dns *d, struct str host, uint64_t deadline, struct arena *a,
 		     struct way *ret) SUSPENDS
@@ -58,6 +65,7 @@ static void find_way(struct dns *d, struct str host, uint64_t deadline, struct a
 	dns_lookup(d, host, CNAME, deadline, a, &answer);
 	ret->cancelled |= answer.status == DNS_CANCELLED;
 	ret->secure_alias = answer.status == DNS_OK && answer.secure;
+	ret->failed = is_withheld(answer.status);
 }
 
 /* ---- the records of one name */
@@ -80,24 +88,11 @@ static void ask(struct dns *d, struct str base, uint16_t port, uint64_t deadline
 
 	ret->base = base;
 	dns_lookup(d, name, DNS_TLSA, deadline, a, &answer);
-	switch (answer.status) {
-	case DNS_OK:
-		if (answer.secure)
-			take_records(&answer, a, ret);
-		break;
-	case DNS_NXDOMAIN:
-	case DNS_NODATA:
-	case DNS_INVALID:
-		break;
-	case DNS_CANCELLED:
-		ret->cancelled = true;
-		break;
-	case DNS_SERVFAIL:
-	case DNS_TIMEOUT:
-	case DNS_BOGUS:
+	ret->cancelled = answer.status == DNS_CANCELLED;
+	if (is_withheld(answer.status))
 		ret->state = DANE_FAILED;
-		break;
-	}
+	else if (answer.status == DNS_OK && answer.secure)
+		take_records(&answer, a, ret);
 }
 
 void dane_find(struct dns *d, struct str host, uint16_t port, uint64_t deadline, struct arena *a,
@@ -108,7 +103,11 @@ void dane_find(struct dns *d, struct str host, uint16_t port, uint64_t deadline,
 	*ret = (struct dane){ .state = DANE_NONE };
 	find_way(d, host, deadline, a, &way);
 	ret->cancelled = way.cancelled;
-	if (ret->cancelled || (!way.secure && !way.secure_alias))
+	if (way.failed) {	/* RFC 7672 2.1.3: of any query on the way to the records */
+		ret->state = DANE_FAILED;
+		ret->base = host;
+	}
+	if (ret->cancelled || way.failed || (!way.secure && !way.secure_alias))
 		return;
 	if (way.secure && way.end.n) {
 		ask(d, way.end, port, deadline, a, ret);

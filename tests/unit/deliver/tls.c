@@ -21,7 +21,7 @@ static const struct mail waives = { .content = { WAIVES, sizeof(WAIVES) - 1 } };
 
 enum kind { GOOD, OTHER_NAME, EXPIRED, SELF_SIGNED, KINDS };
 enum dane_case { NO_DANE, DANE_EE, DANE_TA, DANE_WRONG, DANE_PKIX_USAGE, DANE_SERVFAIL, DANE_BOGUS,
-		 DANE_INSECURE };
+		 DANE_INSECURE, DANE_ALIAS, DANE_ALIAS_SERVFAIL };
 
 static struct made authority, certificates[KINDS];
 static struct tls_context *context;
@@ -120,6 +120,11 @@ static const struct row rows[] = {
 	  .said = "TLSA records", .connections = 9 },
 	{ "DANE, forged", TLS_OFFERED, .dane = DANE_BOGUS, .by_mx = true, .said = "TLSA records",
 	  .connections = 9 },
+	{ "DANE, a signed alias to where nothing is signed", TLS_OFFERED, .dane = DANE_ALIAS,
+	  .by_mx = true, .kind = SELF_SIGNED, .handshakes = 1, .tls = "dane" },
+	{ "DANE, whether the alias is signed is held back", TLS_OFFERED,
+	  .dane = DANE_ALIAS_SERVFAIL, .by_mx = true, .no_starttls = true, .said = "TLSA records",
+	  .connections = 9 },
 	{ "TLSA that is not signed", TLS_OFFERED, .dane = DANE_INSECURE, .by_mx = true,
 	  .no_starttls = true },
 	{ "DANE behind an unsigned MX", TLS_OFFERED, .dane = DANE_WRONG, .by_mx = true,
@@ -189,7 +194,14 @@ static void use_tls(enum tls_use use)
 static void go(const struct row *r, struct peer *p)
 {
 	add_line("%sthere.example MX 10 " HOST, r->unsigned_mx ? "" : "+");
-	add_line("+" HOST " A 127.0.0.1");
+	if (r->dane == DANE_ALIAS_SERVFAIL)
+		add_line(HOST " CNAME !servfail");
+	if (r->dane == DANE_ALIAS || r->dane == DANE_ALIAS_SERVFAIL) {
+		add_line("+" HOST " CNAME end.example");
+		add_line("end.example A 127.0.0.1");
+	} else {
+		add_line("+" HOST " A 127.0.0.1");
+	}
 	peer_start(p);
 	add_dane(r->dane, &certificates[r->kind], p->port);
 	use_tls(r->use);

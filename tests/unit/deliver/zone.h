@@ -8,6 +8,9 @@
  *
  * A line that begins with "+" is signed: what is asked of that name and type is secure.
  *
+ * "a.example CNAME b.example": addresses of a are b's, secure if both lines are. Of two such lines
+ * the first is what the question for the CNAME itself gets ("!servfail").
+ *
  * A name that stands in no line does not exist; one that does has no data of the other types. Not
  * case sensitive.
  */
@@ -53,6 +56,7 @@ struct zone_answer {
 	unsigned char data[ZONE_RECORDS][300];
 	unsigned n;
 	bool secure;
+	char canonical[256];
 };
 
 static inline void zone_add(const char *line)
@@ -119,6 +123,8 @@ static inline void zone_record(struct zone_answer *a, unsigned type, const char 
 		p[0] = (unsigned char)(preference >> 8);
 		p[1] = (unsigned char)preference;
 		r->n = (uint16_t)(2 + zone_name(p + 2, second));
+	} else if (type == 5) {
+		r->n = zone_name(p, first);
 	} else {
 		r->n = type == DNS_A ? 4 : 16;
 		if (inet_pton(type == DNS_A ? AF_INET : AF_INET6, first, p) != 1)
@@ -126,7 +132,8 @@ static inline void zone_record(struct zone_answer *a, unsigned type, const char 
 	}
 }
 
-static inline enum dns_status zone_find(const struct dns_query *q, struct zone_answer *a)
+static inline enum dns_status zone_search(const char *asked, unsigned asked_type,
+					  struct zone_answer *a)
 {
 	enum dns_status status = DNS_NXDOMAIN;
 
@@ -136,19 +143,39 @@ static inline enum dns_status zone_find(const struct dns_query *q, struct zone_a
 
 		if (sscanf(zone.lines[i] + is_signed, "%255s %7s %255s %255s", name, type, first,
 			   second) < 3 ||
-		    strcasecmp(name, q->name) != 0)
+		    strcasecmp(name, asked) != 0)
 			continue;
 		if (status == DNS_NXDOMAIN)
 			status = DNS_NODATA;
-		if (zone_type(type) != q->type)
+		if (zone_type(type) != asked_type)
 			continue;
 		if (*first == '!')
 			return zone_status(first);
 		a->secure = is_signed;
-		zone_record(a, q->type, first, second);
+		zone_record(a, asked_type, first, second);
 		status = DNS_OK;
 	}
 	return status;
+}
+
+static inline enum dns_status zone_find(const struct dns_query *q, struct zone_answer *a)
+{
+	bool is_address = q->type == DNS_A || q->type == DNS_AAAA;
+	enum dns_status status;
+
+	for (unsigned i = 0; is_address && i < zone.n; i++) {
+		char name[256], end[256];
+		bool is_signed = zone.lines[i][0] == '+';
+
+		if (sscanf(zone.lines[i] + is_signed, "%255s CNAME %255s", name, end) < 2 ||
+		    *end == '!' || strcasecmp(name, q->name) != 0)
+			continue;
+		status = zone_search(end, q->type, a);
+		a->secure = a->secure && is_signed;
+		str_copy(a->canonical, sizeof(a->canonical), str_of(end));
+		return status;
+	}
+	return zone_search(q->name, q->type, a);
 }
 
 static inline int zone_ask(struct world *w, struct dns_query *q)
@@ -168,7 +195,7 @@ static inline int zone_ask(struct world *w, struct dns_query *q)
 	q->status = zone_find(q, &a);
 	q->ttl = 300;
 	q->secure = a.secure;
-	q->canonical[0] = 0;
+	str_copy(q->canonical, sizeof(q->canonical), str_of(a.canonical));
 	q->records = a.records;
 	q->records_n = a.n;
 	q->done(q);
