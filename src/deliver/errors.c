@@ -122,6 +122,7 @@ static const struct error table[] = {
 
 	T(MAIL, 4XX, TRY, KEEPS, 0, 0, "MAIL refused for now"),
 	P(MAIL, 5XX, MESSAGE, KEEPS, 0, 0, "MAIL refused"),
+	T(MAIL, NO_TLS, TRY, CLOSES, 7, 4, "the host demands TLS, which did not work"),
 	T(MAIL, 421, TRY, CLOSES, 3, 2, "the host closes the connection"),
 	T(MAIL, LOST, TRY, CLOSES, 4, 2, "connection lost at MAIL"),
 	T(MAIL, TIMEOUT, TRY, CLOSES, 4, 2, "no answer to MAIL in time"),

@@ -279,6 +279,15 @@ static void judge_rcpt(struct transaction *t, unsigned i, enum failure f)
 }
 
 /*
+ * "530 Must issue a STARTTLS command first" (RFC 3207 4), and TLS was tried and did not work, or we
+ * are not to speak it: whatever is wrong there, nothing is wrong with the message.
+ */
+static bool wants_tls(const struct client *c)
+{
+	return c->reader.reply.code == 530 && c->offers.starttls && !c->trust.is_encrypted;
+}
+
+/*
  * One reply. What it returns concerns the whole transaction; refused recipients and what follows
  * from them do not.
  */
@@ -296,6 +305,8 @@ static enum failure take_reply(struct transaction *t, unsigned k) SUSPENDS
 	if (t->client->broken)
 		return f;
 	t->nothing_said = false;
+	if (stage == STAGE_MAIL && is_refusal && wants_tls(t->client))
+		return FAIL_NO_TLS;
 	if (k == COMMAND_RSET)
 		t->client->needs_reset = false;
 	else if (stage == STAGE_RCPT && (!f || is_refusal) && !t->problem.error)
@@ -332,7 +343,7 @@ static void take_replies(struct transaction *t, unsigned from, unsigned to, enum
 		*stage = stage_of(t, k);
 		*failure = f;
 		/* its words are overwritten by the next reply */
-		if (failure_is_reply(f) && !is_stale(t, f))
+		if ((failure_is_reply(f) || f == FAIL_NO_TLS) && !is_stale(t, f))
 			t->problem = problem_of(t, *stage, f);
 	}
 }
