@@ -51,8 +51,9 @@ int link_receive(int fd, struct link_message *ret, int *ret_fd)
 {
 	struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
 	union control c = { 0 };
+	/* not CMSG_SPACE, which has room for a second descriptor that nobody would ever close */
 	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c,
-		.msg_controllen = sizeof(c) };
+		.msg_controllen = CMSG_LEN(sizeof(int)) };
 	ssize_t r;
 
 	do

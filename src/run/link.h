@@ -1,10 +1,10 @@
 /*
  * link - the socket pair between supervisor and worker: fixed-size messages, one datagram each.
  *
- * The worker tells how it is and asks for listening sockets (it may not bind low ports itself);
- * the supervisor answers such a question with an error number, and with the socket as SCM_RIGHTS
- * if that is 0. When keys may have changed it asks for a new signer (signer.h) likewise. Everything
- * else is one way.
+ * The worker tells how it is and asks for listening sockets (it may not bind low ports itself),
+ * of addresses that the configuration file names; the supervisor answers such a question with an
+ * error number, and with the socket as SCM_RIGHTS if that is 0. When keys may have changed it asks
+ * for a new signer (signer.h) likewise. Everything else is one way.
  */
 #ifndef RUN_LINK_H
 #define RUN_LINK_H

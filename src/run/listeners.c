@@ -56,7 +56,7 @@ int listeners_add(struct listeners *l, const struct endpoint *e)
 	return fd;
 }
 
-static bool is_named(const struct config *c, const struct endpoint *e)
+bool listeners_wanted(const struct config *c, const struct endpoint *e)
 {
 	for (unsigned i = 0; i < c->listens_n; i++)
 		if (endpoint_eq(&c->listens[i].endpoint, e))
@@ -70,7 +70,7 @@ static bool is_named(const struct config *c, const struct endpoint *e)
 void listeners_drop_except(struct listeners *l, const struct config *c)
 {
 	for (unsigned i = l->n; i-- > 0;)
-		if (!is_named(c, &l->at[i].endpoint))
+		if (!listeners_wanted(c, &l->at[i].endpoint))
 			listeners_remove(l, i);
 }
 
@@ -90,7 +90,7 @@ static void take_handed_over(struct listeners *l, const struct config *c, struct
 		if (getsockname(fd, (struct sockaddr *)&sa, &size) < 0)
 			continue;
 		endpoint_from_sockaddr(&e, &sa);
-		if (is_named(c, &e)) {
+		if (listeners_wanted(c, &e)) {
 			listeners_put(l, &e, fd);
 			continue;
 		}

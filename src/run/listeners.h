@@ -29,6 +29,7 @@ int listeners_add(struct listeners *l, const struct endpoint *e);	/* fd, or -err
 int listeners_find(const struct listeners *l, const struct endpoint *e);	/* fd, or -1 */
 /* a bound one: takes it */
 void listeners_put(struct listeners *l, const struct endpoint *e, int fd);
+bool listeners_wanted(const struct config *c, const struct endpoint *e);	/* c names it */
 /* closes what c does not name */
 void listeners_drop_except(struct listeners *l, const struct config *c);
 void listeners_remove(struct listeners *l, unsigned i);

@@ -35,11 +35,14 @@
 /* A shutdown that takes longer is ended by force: the spool is safe. */
 #define END_MAX_S 40
 #define MESSAGES_MAX (1024 * 1024)
+#define MESSAGES_AT_ONCE 16	/* of the worker, before signals are looked at again */
 #define HOUR (3600 * SECOND)
 
 struct supervisor {
 	const char *path;		/* of the configuration */
 	struct config *config;		/* the last sound one, counted */
+	/* counted; the file as it was when a reload first asked for something; NULL: not yet */
+	struct config *offered;
 	struct listeners listeners;
 	struct crash_page *page;
 	const char *user;		/* owned; NULL */
@@ -287,6 +290,27 @@ static void on_crash(struct supervisor *s, int status)
 	fprintf(stderr, "; it is started again in %u s.\n", delay);
 }
 
+/*
+ * What a reload may ask for stands in the file, which is read here once more: a worker that was
+ * taken over must not have us bind, or open, anything else. NULL: it has errors.
+ */
+static const struct config *offered(struct supervisor *s)
+{
+	struct buf messages = BUF_INIT(MESSAGES_MAX);
+	unsigned errors = 0, warnings = 0;
+
+	if (!s->offered)
+		s->offered = config_load(s->path, true, &messages, &errors, &warnings);
+	buf_done(&messages);		/* the worker has logged them */
+	return s->offered;
+}
+
+static void forget_offered(struct supervisor *s)
+{
+	config_unref(s->offered);
+	s->offered = NULL;
+}
+
 /* -1: go on; else the exit code. */
 static int on_worker_end(struct supervisor *s, int status)
 {
@@ -295,6 +319,7 @@ static int on_worker_end(struct supervisor *s, int status)
 	s->worker = 0;
 	watchdog_forget(&s->watchdog);
 	link_end(s);
+	forget_offered(s);
 	if (s->stopping || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return 0;
 	if (could_not_start && !s->was_ready)
@@ -335,29 +360,24 @@ static void adopt_config(struct supervisor *s)
 static void answer_listen(struct supervisor *s, const struct link_message *question)
 {
 	struct endpoint e = link_endpoint(question);
-	int fd = listeners_add(&s->listeners, &e);
+	const struct config *c = offered(s);
+	int fd = c && listeners_wanted(c, &e) ? listeners_add(&s->listeners, &e) : -EACCES;
 
 	link_send(s->link,
 		  &(struct link_message){ .kind = LINK_LISTENING, .error = fd < 0 ? fd : 0 }, fd);
 }
 
-/*
- * The file is read here once more, because only we may open keys. A worker gets channels to what
- * came of it, never a descriptor of a file.
- */
+/* Only we may open keys. A worker gets channels to what came of them, never a file's descriptor. */
 static void answer_keys(struct supervisor *s)
 {
 	struct link_message answer = { .kind = LINK_KEYED, .error = -EINVAL };
 	struct buf messages = BUF_INIT(MESSAGES_MAX);
-	unsigned errors = 0, warnings = 0;
-	struct config *c = config_load(s->path, true, &messages, &errors, &warnings);
+	const struct config *c = offered(s);
 
-	buf_clear(&messages);		/* the worker has logged them */
 	if (c && use_keys(s, c, &messages))
 		answer.error = signer_keeper_send(&s->signer, s->link);
 	str_copy(answer.path, sizeof(answer.path), buf_str(&messages));
 	link_send(s->link, &answer, -1);
-	config_unref(c);
 	buf_done(&messages);
 }
 
@@ -370,13 +390,16 @@ static void on_message(struct supervisor *s, const struct link_message *m)
 		notify_send("READY=1\nSTATUS=relaying");
 		break;
 	case LINK_RELOADING:
+		forget_offered(s);
 		notify_reloading();
 		break;
 	case LINK_RELOADED:
+		forget_offered(s);
 		adopt_config(s);
 		notify_send("READY=1\nSTATUS=relaying");
 		break;
 	case LINK_RELOAD_FAILED:
+		forget_offered(s);
 		listeners_drop_except(&s->listeners, s->config);
 		notify_send("READY=1\nSTATUS=relaying; the last reload failed");
 		break;
@@ -398,14 +421,14 @@ static void on_message(struct supervisor *s, const struct link_message *m)
 static void read_link(struct supervisor *s)
 {
 	struct link_message m;
-	int r, fd = -1;
+	int r = 1, fd = -1;
 
-	while ((r = link_receive(s->link, &m, &fd)) == 1) {
+	for (int i = 0; i < MESSAGES_AT_ONCE && (r = link_receive(s->link, &m, &fd)) == 1; i++) {
 		if (fd >= 0)
 			close(fd);	/* a worker has none to give */
 		on_message(s, &m);
 	}
-	if (r != -EAGAIN && r != -EPROTO)
+	if (r != 1 && r != -EAGAIN && r != -EPROTO)
 		link_end(s);
 }
 
@@ -545,6 +568,7 @@ int run_main(int argc, char **argv)
 	for (unsigned i = s.listeners.n; i-- > 0;)
 		listeners_remove(&s.listeners, i);
 	config_unref(s.config);
+	forget_offered(&s);
 	mem_free((char *)(uintptr_t)s.user);
 	return code;
 }

@@ -14,8 +14,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#define LISTEN_WAIT_MS 5000
-#define KEYS_WAIT_MS 15000	/* the supervisor reads the configuration and starts a process */
+#define ANSWER_WAIT_MS 15000	/* the supervisor reads the configuration and starts a process */
 
 /* Takes fd if it belongs to m; else it stays the caller's. */
 static bool take(const struct worker *w, const struct link_message *m, int fd)
@@ -74,7 +73,7 @@ int worker_ask_listener(const struct worker *w, const struct endpoint *e)
 	int r, fd = -1;
 
 	link_from_endpoint(&m, e);
-	r = ask(w, &m, LINK_LISTENING, LISTEN_WAIT_MS, &fd);
+	r = ask(w, &m, LINK_LISTENING, ANSWER_WAIT_MS, &fd);
 	if (r < 0)
 		return r;
 	if (m.error < 0)
@@ -85,7 +84,7 @@ int worker_ask_listener(const struct worker *w, const struct endpoint *e)
 bool worker_ask_keys(const struct worker *w, struct buf *messages)
 {
 	struct link_message m = { .kind = LINK_KEYS };
-	int fd = -1, r = ask(w, &m, LINK_KEYED, KEYS_WAIT_MS, &fd);
+	int fd = -1, r = ask(w, &m, LINK_KEYED, ANSWER_WAIT_MS, &fd);
 
 	if (fd >= 0)
 		close(fd);

@@ -1,9 +1,9 @@
 """The sandbox of a running relay, looked at from outside: what each process may still do, and what a reload can reach."""
-import os, re, signal, socket, subprocess, sys, time
+import ctypes, os, re, signal, socket, struct, subprocess, sys, time
 
 import pytest
 
-from relevo import BINARY, ROUTE, wait_for
+from relevo import BINARY, ROUTE, free_port, wait_for
 
 STRANGER = 65534
 NOTHING = '0000000000000000'
@@ -119,6 +119,58 @@ def test_reload_of_files_elsewhere(make_relay, make_sink, tmp_path):
     assert relay.stop() == 0
     relay.start()
     relay.command('reload')
+
+
+def link_of(pid):
+    """A copy of the worker's end of its link to the supervisor."""
+    libc, pidfd = ctypes.CDLL(None, use_errno=True), os.pidfd_open(pid)
+    for fd in os.listdir('/proc/%d/fd' % pid):
+        copy = libc.syscall(438, pidfd, int(fd), 0)     # pidfd_getfd
+        if copy < 0:
+            continue
+        try:
+            s = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+            continue
+        if s.family == socket.AF_UNIX and s.type == socket.SOCK_SEQPACKET:
+            os.close(pidfd)
+            return s
+        s.close()
+    os.close(pidfd)
+    pytest.skip('descriptors of the worker cannot be copied here')
+
+
+def is_listening(port):
+    with socket.socket() as s:
+        return s.connect_ex(('127.0.0.1', port)) == 0
+
+
+def test_a_worker_cannot_have_any_address_bound(make_relay, make_sink):
+    """The supervisor binds what the configuration's file names, and nothing else that the worker asks for."""
+    if os.geteuid() != 0:
+        pytest.skip('root looks into other processes')
+    relay = make_relay(ROUTE % make_sink().port)
+    port, named = free_port(), free_port()
+    path = os.path.join(relay.folder, 'unix')
+
+    def ask(port, path=b''):
+        family = 0 if path else 4
+        link.send(struct.pack('<IiIB16sxH108s', 6, 0, 0, family, b'\x7f\0\0\1' if family else b'', port, path))
+
+    link = link_of(relay.worker())
+    ask(port)
+    ask(0, path.encode())
+    with open(relay.conf, 'a') as f:
+        f.write('\nlisten 127.0.0.1:%d\n' % named)
+    ask(named)          # that one is in the file as it was not when the first question came
+    link.send(struct.pack('<I136x', 2))     # a reload begins: the file is read again
+    ask(named)
+    wait_for(lambda: is_listening(named), 15)
+    assert not is_listening(port) and not os.path.exists(path)
+    relay.command('reload')
+    assert relay.greets()
+    link.close()
 
 
 def test_a_forbidden_call_is_reported(make_relay, make_sink):

@@ -7,7 +7,9 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void note(struct crash_page *p, unsigned loop, uint64_t counter, const char *stage)
@@ -114,6 +116,48 @@ static void test_link(void **state)
 	close(fds[1]);
 }
 
+static unsigned count_open(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 200; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* A worker that was taken over gives two descriptors away at once: none may stay with us. */
+static void test_link_keeps_nothing(void **state)
+{
+	struct link_message m = { .kind = LINK_ALIVE }, got;
+	struct iovec iov = { &m, sizeof(m) };
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(2 * sizeof(int))];
+	} c = { 0 };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c,
+			    .msg_controllen = sizeof(c) };
+	int fds[2], gift[2] = { 0, 1 }, fd;
+	unsigned before;
+
+	(void)state;
+	assert_int_equal(link_open(fds), 0);
+	before = count_open();
+	c.header.cmsg_level = SOL_SOCKET;
+	c.header.cmsg_type = SCM_RIGHTS;
+	c.header.cmsg_len = CMSG_LEN(sizeof(gift));
+	memcpy(CMSG_DATA(&c.header), gift, sizeof(gift));
+	for (int i = 0; i < 3; i++) {
+		fd = -1;
+		assert_int_equal(sendmsg(fds[0], &h, 0), sizeof(m));
+		assert_int_equal(link_receive(fds[1], &got, &fd), 1);
+		if (fd >= 0)
+			close(fd);
+	}
+	assert_int_equal(count_open(), before);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void test_listeners(void **state)
 {
 	struct config_listen rows[2] = {
@@ -151,7 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_full_table),
-		cmocka_unit_test(test_link),
+		cmocka_unit_test(test_link), cmocka_unit_test(test_link_keeps_nothing),
 		cmocka_unit_test(test_listeners),
 	};
 
