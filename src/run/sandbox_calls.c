@@ -9,7 +9,9 @@
  *                is said not to exist, upon which glibc takes clone
  *   mmap, mprotect   never executable: refused instead of killed, since dlopen and the compiler of
  *                PCRE2 ask and live without (patterns are interpreted then)
- *   socket       unix, IPv4, IPv6, and the one netlink that getaddrinfo asks for addresses
+ *   socket       unix, TCP and UDP over IPv4 and IPv6, and the one netlink that getaddrinfo asks
+ *                for addresses; another protocol's number would have the kernel load its module
+ *   fcntl        flags, copies and locks; F_SETOWN and F_SETSIG send signals without kill
  *   prctl        naming threads and memory      ioctl    of files and sockets, what stdio asks
  *   tgkill       within the process (abort)     prlimit64, sched_getaffinity    of itself only
  *
@@ -19,8 +21,10 @@
 #include "run/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -37,14 +41,17 @@ static const char *const basic[] = {
 };
 
 static const char *const wide[] = {
-	/* files and folders; which ones is Landlock's matter */
+	/*
+	 * files and folders; which ones is Landlock's matter. Not chmod and utimensat: Landlock
+	 * does not look at them, so they would reach all that is our user's
+	 */
 	"open", "openat", "readv", "pread64", "pwrite64", "preadv", "pwritev", "preadv2",
 	"pwritev2", "fsync", "fdatasync", "sync_file_range", "fallocate", "ftruncate", "flock",
 	"stat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "getdents64", "getdents",
 	"mkdir", "mkdirat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2",
-	"link", "linkat", "readlink", "readlinkat", "access", "faccessat", "faccessat2", "chmod",
-	"fchmod", "fchmodat", "umask", "fcntl", "dup", "dup2", "dup3", "pipe", "pipe2", "sendfile",
-	"copy_file_range", "fadvise64", "readahead", "getcwd", "utimensat",
+	"link", "linkat", "readlink", "readlinkat", "access", "faccessat", "faccessat2", "umask",
+	"dup", "dup2", "dup3", "pipe", "pipe2", "sendfile", "copy_file_range", "fadvise64",
+	"readahead", "getcwd",
 	/* sockets and waiting */
 	"bind", "connect", "listen", "accept", "accept4", "socketpair", "shutdown", "getsockopt",
 	"setsockopt", "getsockname", "getpeername", "sendmmsg", "recvmmsg", "epoll_create",
@@ -103,11 +110,17 @@ static bool sockets_add(scmp_filter_ctx f)
 {
 	/* the family, and of its protocols NETLINK_ROUTE */
 	const struct scmp_arg_cmp netlink[] = { EQUAL(0, AF_NETLINK), EQUAL(2, 0) };
-	const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+	static const struct {
+		scmp_datum_t family, protocol;
+	} rows[] = {
+		{ AF_UNIX, 0 },
+		{ AF_INET, 0 }, { AF_INET, IPPROTO_TCP }, { AF_INET, IPPROTO_UDP },
+		{ AF_INET6, 0 }, { AF_INET6, IPPROTO_TCP }, { AF_INET6, IPPROTO_UDP },
+	};
 
-	for (int i = 0; i < 3; i++)
-		if (!rule(f, SCMP_ACT_ALLOW, SCMP_SYS(socket),
-			  EQUAL(0, (scmp_datum_t)families[i])))
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+				     EQUAL(0, rows[i].family), EQUAL(2, rows[i].protocol)) < 0)
 			return false;
 	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, netlink) == 0;
 }
@@ -133,6 +146,11 @@ static bool little_ones_add(scmp_filter_ctx f)
 		{ SCMP_SYS(prctl), 0, PR_SET_VMA },
 		{ SCMP_SYS(ioctl), 1, FIONREAD }, { SCMP_SYS(ioctl), 1, FIONBIO },
 		{ SCMP_SYS(ioctl), 1, TCGETS }, { SCMP_SYS(ioctl), 1, TIOCGWINSZ },
+		{ SCMP_SYS(fcntl), 1, F_DUPFD }, { SCMP_SYS(fcntl), 1, F_DUPFD_CLOEXEC },
+		{ SCMP_SYS(fcntl), 1, F_GETFD }, { SCMP_SYS(fcntl), 1, F_SETFD },
+		{ SCMP_SYS(fcntl), 1, F_GETFL }, { SCMP_SYS(fcntl), 1, F_SETFL },
+		{ SCMP_SYS(fcntl), 1, F_GETLK }, { SCMP_SYS(fcntl), 1, F_SETLK },
+		{ SCMP_SYS(fcntl), 1, F_SETLKW },
 		{ SCMP_SYS(prlimit64), 0, 0 }, { SCMP_SYS(sched_getaffinity), 0, 0 },
 		{ SCMP_SYS(sched_getaffinity), 0, (uint64_t)getpid() },
 	};
