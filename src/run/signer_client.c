@@ -4,8 +4,10 @@
  * Each loop has a channel of its own, so nothing is shared between threads. A question lies on the
  * stack of the task that waits, in a list of the channel; answers come in the order of questions,
  * so the first of the list is nearly always the one. A task that finds the channel full, or none,
- * waits in another list for room or for a new one. When the signer is gone its questions are put
- * once more to the next one; twice would let a question that kills signers kill every one of them.
+ * waits in another list for room or for a new one, and keeps its turn: nobody goes before those
+ * who wait, or a flood of handshakes would starve the first of them. When the signer is gone its
+ * questions are put once more to the next one; twice would let a question that kills signers kill
+ * every one of them.
  */
 #include "run/signer_client.h"
 
@@ -45,10 +47,12 @@ struct signer_client {
 };
 
 /* ---- answers; outside tasks */
-static void wake_all(struct list *questions)
+static void wake_first(const struct channel *c)
 {
-	LIST_FOR(at, questions)
-		task_wake(LIST_ENTRY(at, struct question, link)->task);
+	struct list *first = list_first(&c->wants_room);
+
+	if (first)
+		task_wake(LIST_ENTRY(first, struct question, link)->task);
 }
 
 static void channel_lose(struct channel *c)
@@ -100,7 +104,7 @@ static void on_ready(struct pollable *p, unsigned events)
 	if (n == 0 || errno != EAGAIN)
 		channel_lose(c);
 	mem_free(a);
-	wake_all(&c->wants_room);
+	wake_first(c);
 }
 
 /* ---- channels */
@@ -120,7 +124,7 @@ static void on_attach(struct post *p)
 		c->fd = a->fd;
 	else
 		close(a->fd);
-	wake_all(&c->wants_room);
+	wake_first(c);
 	mem_free(a);
 }
 
@@ -141,26 +145,27 @@ void signer_client_attach(struct key_signer *s, unsigned loop, int fd)
 
 /* ---- questions */
 
-/* 0; -EIO: the time is up, or the task is cancelled. */
+/* 0; -EIO: the time is up, or the task is cancelled. Whoever leaves the line wakes the next. */
 static int channel_send(struct channel *c, struct question *q, const struct sign_request *m,
 			uint64_t deadline) SUSPENDS
 {
-	int r;
+	ssize_t n = -1;
+	int r = 0;
 
-	for (;;) {
-		ssize_t n = -1;
-
-		if (c->fd >= 0)
-			n = send(c->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n == sizeof(*m))
-			return 0;
+	if (list_is_empty(&c->wants_room) && c->fd >= 0)
+		n = send(c->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == sizeof(*m))
+		return 0;
+	list_push(&c->wants_room, &q->link);
+	while (r == 0 && n != sizeof(*m)) {
 		/* A channel that is broken is found out by its poller, and another comes. */
-		list_push(&c->wants_room, &q->link);
 		r = task_wait(deadline);
-		list_remove(&q->link);
-		if (r < 0)
-			return -EIO;
+		if (r == 0 && c->fd >= 0 && list_first(&c->wants_room) == &q->link)
+			n = send(c->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
+	list_remove(&q->link);
+	wake_first(c);
+	return r < 0 ? -EIO : 0;
 }
 
 static int wait_for_answer(struct question *q, uint64_t deadline) SUSPENDS
