@@ -3,7 +3,9 @@
  *
  * One EVP_PKEY for each name, used with plain libcrypto calls and nothing else: whoever can reach
  * the ring can have things signed, but the key does not leave it. RSA_RAW exists because TLS pads
- * by PSS on the asking side; it gives an asker nothing that signing any digest does not give him.
+ * by PSS on the asking side. The same arithmetic would decrypt: what is not padded by PSS, with the
+ * hashes of TLS, is refused, so that an asker can do nothing with it but sign: a thousand bits of a
+ * ciphertext would have to fit by chance.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "net/key.h"
@@ -144,6 +146,48 @@ static EVP_PKEY *key_find(const struct key_ring *r, const char *name)
 	return NULL;
 }
 
+/*
+ * EMSA-PSS as TLS has it (RFC 8017 9.1.2, RFC 8446 4.2.3): a salt as long as the digest, and MGF1
+ * by the same hash. The digest itself is in it only by a hash, and not ours to know.
+ */
+static bool is_pss(const EVP_MD *hash, const unsigned char *block, size_t n, unsigned bits)
+{
+	unsigned char *mask = OPENSSL_malloc(n);
+	size_t h = (size_t)EVP_MD_get_size(hash), db;
+	unsigned char odd;
+	bool ok = false;
+
+	if (mask && n >= 2 * h + 2 && block[n - 1] == 0xbc) {
+		db = n - h - 1;
+		ok = PKCS1_MGF1(mask, (long)db, block + db, (long)h, hash) == 0;
+		for (size_t i = 0; i < db; i++)
+			mask[i] ^= block[i];
+		mask[0] &= (unsigned char)(0xff >> (8 * n - bits));
+		odd = mask[db - h - 1] ^ 1;
+		for (size_t i = 0; i + h + 1 < db; i++)
+			odd |= mask[i];
+		ok = ok && !odd && !(block[0] >> (8 - (8 * n - bits)));
+	}
+	OPENSSL_clear_free(mask, n);
+	return ok;
+}
+
+/* A block as long as the modulus, padded for a signature. */
+static bool is_padded(const EVP_PKEY *key, struct str in)
+{
+	const EVP_MD *const hashes[] = { EVP_sha256(), EVP_sha384(), EVP_sha512() };
+	unsigned bits = (unsigned)EVP_PKEY_get_bits(key) - 1;	/* of the encoded message */
+	const unsigned char *p = (const unsigned char *)in.p;
+	size_t n = (bits + 7) / 8;
+
+	if (in.n != (size_t)EVP_PKEY_get_size(key) || (n < in.n && *p))
+		return false;
+	for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++)
+		if (is_pss(hashes[i], p + (in.n - n), n, bits))
+			return true;
+	return false;
+}
+
 static ssize_t sign_rsa(EVP_PKEY *key, int padding, struct str in, unsigned char *out)
 {
 	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(key, NULL);
@@ -192,7 +236,7 @@ ssize_t key_ring_sign(const struct key_ring *r, const char *name, enum key_opera
 	kind = EVP_PKEY_get_base_id(key);
 	if (kind == EVP_PKEY_RSA && op == KEY_RSA_PKCS1)
 		n = sign_rsa(key, RSA_PKCS1_PADDING, in, out);
-	else if (kind == EVP_PKEY_RSA && op == KEY_RSA_RAW)
+	else if (kind == EVP_PKEY_RSA && op == KEY_RSA_RAW && is_padded(key, in))
 		n = sign_rsa(key, RSA_NO_PADDING, in, out);
 	else if (kind == EVP_PKEY_EC && op == KEY_ECDSA)
 		n = sign_digest(key, in, out);

@@ -15,7 +15,8 @@
 
 enum key_operation {
 	KEY_RSA_PKCS1 = 1,	/* in: what is padded by PKCS #1 v1.5 type 1 (a DigestInfo) */
-	KEY_RSA_RAW = 2,	/* in: a block as long as the modulus, padded already (PSS) */
+	/* in: a block as long as the modulus, padded already by PSS as TLS has it; no other */
+	KEY_RSA_RAW = 2,
 	KEY_ECDSA = 3,		/* in: a digest; out: the signature in DER */
 	KEY_ED25519 = 4,	/* in: the whole message */
 };

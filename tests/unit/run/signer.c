@@ -2,6 +2,7 @@
  * run/signer, signer_client, signer_keeper: questions of every form, a real signer in a process of
  * its own behind the client, its death, its channels, and keys that cannot be read.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "run/signer.h"
 #include "run/signer_client.h"
 #include "run/signer_keeper.h"
@@ -12,6 +13,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -31,6 +33,20 @@ static struct str new_key(const char *kind)
 	BIO_free(b);
 	EVP_PKEY_free(key);
 	return str_make(copy, (size_t)n);
+}
+
+/* What TLS has signed by RSA: a digest, padded by PSS on the asking side. */
+static void pad(const EVP_MD *hash, int salt, struct str pem, unsigned char block[256])
+{
+	unsigned char digest[64] = { 1 };
+	BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
+	RSA *rsa = EVP_PKEY_get1_RSA(key);
+
+	CHECK(RSA_padding_add_PKCS1_PSS_mgf1(rsa, block, digest, hash, hash, salt) == 1);
+	RSA_free(rsa);
+	EVP_PKEY_free(key);
+	BIO_free(b);
 }
 
 static void free_str(struct str s)
@@ -160,6 +176,16 @@ static void one_of_many(void *arg)
 	r->left--;
 }
 
+static void sign_padded(struct rig *r)
+{
+	unsigned char *out = mem_zalloc(KEY_OUTPUT_MAX), block[256];
+
+	pad(EVP_sha256(), RSA_PSS_SALTLEN_DIGEST, r->rsa, block);
+	CHECK_EQ(r->client->sign(r->client, "rsa", KEY_RSA_RAW,
+				 str_make((char *)block, sizeof(block)), out), 256);
+	mem_free(out);
+}
+
 /* More questions at once than the channel holds. */
 static void ask_many(void *arg)
 {
@@ -168,6 +194,7 @@ static void ask_many(void *arg)
 
 	sign_once(r, "ec", KEY_ECDSA);
 	sign_once(r, "rsa", KEY_RSA_PKCS1);
+	sign_padded(r);
 	r->left = many;
 	for (unsigned i = 0; i < many; i++)
 		CHECK(task_start(NULL, one_of_many, r, "one of many"));
@@ -275,6 +302,43 @@ static void test_process(void **state)
 	rig_done(&r);
 }
 
+/*
+ * The raw operation would decrypt what others have encrypted to the key: it takes what is padded
+ * for a signature in TLS, and nothing else.
+ */
+static void test_raw(void **state)
+{
+	const EVP_MD *hashes[] = { EVP_sha256(), EVP_sha384(), EVP_sha512() };
+	struct key_ring *ring = key_ring_new();
+	struct buf error = BUF_INIT(1024);
+	struct str pem = new_key("RSA");
+	unsigned char block[256], out[KEY_OUTPUT_MAX];
+	const struct str raw = { (char *)block, sizeof(block) };
+
+	(void)state;
+	assert_true(key_ring_add(ring, "rsa", pem, &error));
+	for (int i = 0; i < 3; i++) {
+		pad(hashes[i], RSA_PSS_SALTLEN_DIGEST, pem, block);
+		assert_int_equal(key_ring_sign(ring, "rsa", KEY_RSA_RAW, raw, out), 256);
+		for (int at = 0; at < 256; at++) {
+			block[at] ^= 1;
+			if (key_ring_sign(ring, "rsa", KEY_RSA_RAW, raw, out) > 0)
+				assert_in_range(at, 256 - 65 - 64, 254); /* salt and hash */
+			block[at] ^= 1;
+		}
+		assert_int_equal(key_ring_sign(ring, "rsa", KEY_RSA_RAW, str_from(raw, 1), out),
+				 -EINVAL);
+		pad(hashes[i], 20, pem, block);
+		assert_int_equal(key_ring_sign(ring, "rsa", KEY_RSA_RAW, raw, out), -EINVAL);
+	}
+	memset(block, 0, sizeof(block));
+	memcpy(block, "\0\2", 2);	/* a ciphertext looks like any number below the modulus */
+	assert_int_equal(key_ring_sign(ring, "rsa", KEY_RSA_RAW, raw, out), -EINVAL);
+	free_str(pem);
+	buf_done(&error);
+	key_ring_free(ring);
+}
+
 struct question {
 	struct loop *loop;
 	struct rig *rig;
@@ -380,6 +444,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_death),
 		cmocka_unit_test(test_new_keys),
