@@ -175,6 +175,16 @@ static void tell_of_source(struct delivery *v, const struct endpoint *e)
 	log_end();
 }
 
+/*
+ * What the next hop's own policy demands says nothing about the host, whom other domains name, too:
+ * whoever publishes a policy that a stranger's host cannot meet must not make it rest for all.
+ */
+static bool is_policys(const struct delivery *v, const struct problem *p)
+{
+	return p->error->failure == FAIL_NOT_LISTED ||
+	       (p->error->stage == STAGE_TLS && v->vouch.trust.level == TRUST_STS);
+}
+
 static void open_failed(struct delivery *v, const struct endpoint *e, struct problem *p)
 {
 	enum failure f;
@@ -190,7 +200,7 @@ static void open_failed(struct delivery *v, const struct endpoint *e, struct pro
 		candidates_is_us(&v->candidates);
 	if (f == FAIL_NO_SOURCE)
 		tell_of_source(v, e);
-	else if (!react_stops(&v->reactor) && p->scope != SCOPE_TRY)
+	else if (!react_stops(&v->reactor) && p->scope != SCOPE_TRY && !is_policys(v, p))
 		candidates_failed(&v->candidates, p->error->stage == STAGE_CONNECT ? f : FAIL_NONE,
 				  p->reply.text);
 	keep_problem(v, p);
@@ -223,7 +233,7 @@ static void vouch_failed(struct delivery *v, enum failure f)
 	problem_set(&p, &v->words, STAGE_TLS, f, NULL, v->candidates.host->name,
 		    str_of(v->vouch.why));
 	if (f != FAIL_WISH)
-		candidates_skip(&v->candidates, p.reply.text);
+		candidates_skip(&v->candidates, p.reply.text, is_policys(v, &p));
 	keep_problem(v, &p);
 }
 

@@ -351,10 +351,11 @@ void candidates_failed(struct candidates *c, enum failure f, struct str said)
 		health_failed(c->means.health, c->host, loop_now(), said);
 }
 
-void candidates_skip(struct candidates *c, struct str said)
+void candidates_skip(struct candidates *c, struct str said, bool is_blameless)
 {
 	c->ip_at = c->ips_n;
-	health_failed(c->means.health, c->host, loop_now(), said);
+	if (!is_blameless)
+		health_failed(c->means.health, c->host, loop_now(), said);
 }
 
 void candidates_worked(struct candidates *c)

@@ -60,8 +60,8 @@ enum failure candidates_next(struct candidates *c, struct endpoint *ret, bool *r
 void candidates_again(struct candidates *c);	/* the same address once more */
 /* what _next gave was of no use; f: why it could not be reached, else FAIL_NONE */
 void candidates_failed(struct candidates *c, enum failure f, struct str said);
-/* the host is left out, with all its addresses */
-void candidates_skip(struct candidates *c, struct str said);
+/* the host is left out, with all its addresses; blameless: others may try it as before */
+void candidates_skip(struct candidates *c, struct str said, bool is_blameless);
 void candidates_worked(struct candidates *c);
 void candidates_is_us(struct candidates *c);	/* its greeting says so */
 

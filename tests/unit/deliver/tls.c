@@ -365,6 +365,26 @@ static void test_wish_and_a_dead_host(void **state)
 	}
 }
 
+/* What nobody vouches for is no worse a host for those who do not ask. */
+static void test_a_policy_blames_no_host(void **state)
+{
+	struct row row = { .use = TLS_VERIFIED, .by_mx = true, .unsigned_mx = true };
+	struct peer p = { .ehlo = EHLO };
+	struct host h = { .name = STR(HOST), .is_exchanger = true };
+	uint64_t until;
+
+	(void)state;
+	rig_open();
+	go(&row, &p);
+	rig_try_one(&plain);
+	rig_try_one(&plain);
+	h.port = p.port;
+	assert_int_equal(health_state(rig.deliver->health, &h, 0, &until), HOST_WORKS);
+	rig_close();
+	peer_stop(&p);
+	peer_forget(&p);
+}
+
 /* ---- reuse */
 
 static void test_reuse(void **state)
@@ -536,7 +556,7 @@ int main(void)
 		cmocka_unit_test(test_dane_authority),
 		cmocka_unit_test(test_next_host),
 		cmocka_unit_test(test_wish_and_a_dead_host),
-		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_a_policy_blames_no_host), cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_kept_connection),
 		cmocka_unit_test(test_logins),
 	};
