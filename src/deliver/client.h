@@ -35,6 +35,7 @@ struct client {
 	char why[160];			/* what went wrong, behind the words of errors.c */
 	uint64_t timeout_ns;
 	uint64_t idle_until;		/* in the pool */
+	uint64_t judged_until;		/* its host is judged anew then (connect.c) */
 	uint32_t messages;		/* transactions begun */
 	uint32_t messages_max;
 	bool counted;			/* schedule/ has counted it as idle already */

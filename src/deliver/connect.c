@@ -10,6 +10,11 @@
  * slot's own is given back; of another (two domains at one host), then it changes over to the
  * slot's.
  *
+ * A slot keeps its connection from job to job without asking what its host must prove: but not for
+ * ever. After JUDGED_NS the host is judged as if it were new, and the connection goes on if it
+ * proves enough. Or one that was opened while somebody kept us from TLS, or from a policy, would
+ * carry mail as long as there is any.
+ *
  * Rules for replies may end the search (react.c): hosts of one provider speak with one voice.
  */
 #include "deliver/service.h"
@@ -19,6 +24,7 @@
 #define FAREWELL_MS 2000
 #define PROVIDER_NS (60 * SECOND)	/* how old the knowledge of the provider may get */
 #define TOLD_NS (60 * SECOND)
+#define JUDGED_NS (60 * SECOND)
 
 /* ---- permits */
 
@@ -87,6 +93,13 @@ static void bound_messages(struct delivery *v, struct client *c)
 		c->messages_max = limit;
 }
 
+/* Its host was judged a moment ago. */
+static void take_client(struct delivery *v, struct client *c)
+{
+	c->judged_until = loop_now() + JUDGED_NS;
+	v->client = c;
+}
+
 /* One from the pool becomes the slot's. */
 static bool adopt(struct delivery *v, struct client *c) SUSPENDS
 {
@@ -109,7 +122,7 @@ static bool adopt(struct delivery *v, struct client *c) SUSPENDS
 		s->permit = false;
 	}
 	put_away(v, &v->former);
-	v->client = c;
+	take_client(v, c);
 	return true;
 }
 
@@ -278,7 +291,7 @@ static void try_address(struct delivery *v, const struct endpoint *e) SUSPENDS
 	hand_over_permit(&v->slot, c);
 	bound_messages(v, c);
 	candidates_worked(&v->candidates);
-	v->client = c;
+	take_client(v, c);
 }
 
 static void set_provider(struct delivery *v, const struct exchangers *x)
@@ -312,7 +325,8 @@ static void check_kept(struct delivery *v)
 		return;
 	if (v->client->broken || client_has_input(v->client)) {
 		attempt_hang_up(v);
-	} else if (!client_may_go_on(v->client) || !vouch_keeps(v, v->client)) {
+	} else if (!client_may_go_on(v->client) || !vouch_keeps(v, v->client) ||
+		   v->client->judged_until <= loop_now()) {
 		v->former = v->client;
 		v->client = NULL;
 	}

@@ -51,6 +51,8 @@ struct rig {
 	struct way *way;		/* with a permit for it */
 	unsigned passed;		/* recipients that way_pass has let go */
 	bool permit_left;		/* the last slot still had it */
+	void (*between)(void);		/* two messages of one slot; may be NULL */
+	_Atomic uint64_t later_ns;	/* than it is */
 	/* this machine's interfaces */
 	struct ip interfaces[4];
 	unsigned interfaces_n;
@@ -118,6 +120,11 @@ static inline void rig_destination(const char *route, const char *domain)
 	rig.destination->domain_n = (uint16_t)strlen(domain);
 }
 
+static uint64_t rig_now(struct world *w)
+{
+	return world_real()->now(w) + rig.later_ns;
+}
+
 /* statements: what the configuration holds beside route "r", which is rig.route. */
 static inline void rig_open_with(const char *statements)
 {
@@ -157,6 +164,7 @@ static inline void rig_open_with(const char *statements)
 	c->routes = list;
 	c->routes_n = 1;
 	config_set_current(c);
+	rig.world.now = rig_now;
 	rig.world.dns_ask = zone_ask;
 	rig.world.dns_cancel = zone_cancel;
 	rig.world.own_ips = rig_own_ips;
@@ -293,6 +301,8 @@ static void rig_try_run(void *arg)
 		struct job *j = rig_job(t->messages[i]);
 
 		memset(rig.kept, 0, sizeof(rig.kept));
+		if (i && rig.between)
+			rig.between();
 		v->slot.passed_recipients = rig.passed ? rig.passed : j->recipients_n;
 		attempt(v, j);
 		mem_free(j);

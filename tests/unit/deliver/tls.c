@@ -448,6 +448,43 @@ static void test_kept_connection(void **state)
 	SSL_CTX_free(p.tls);
 }
 
+static uint16_t kept_port;
+
+static void demand_meanwhile(void)
+{
+	add_line("+_%u._tcp." HOST " TLSA 03010100112233445566778899aabbccddeeff"
+		 "00112233445566778899aabbccddeeff", kept_port);
+	rig.later_ns += 7200 * SECOND;
+	task_sleep_until(in_ms(1));	/* the loop looks at the clock */
+}
+
+/* While a slot holds a connection its host's records come into the DNS: they count, soon. */
+static void test_kept_too_long(void **state)
+{
+	struct peer p = { .ehlo = "250 peer.example" };
+	struct message *m[2];
+
+	(void)state;
+	rig_open();
+	add_line("+" HOST " A 127.0.0.1");
+	peer_start(&p);
+	kept_port = p.port;
+	rig_host(0, HOST, p.port);
+	use_tls(TLS_OFFERED);
+	rig.between = demand_meanwhile;
+	for (int i = 0; i < 2; i++)
+		m[i] = rig_message(&plain);
+	rig_try(m, 2);
+	assert_int_equal(p.transactions, 1);
+	assert_false(rig.kept[0].known);
+	assert_non_null(strstr(rig.said, "does not offer it"));
+	for (int i = 0; i < 2; i++)
+		message_unref(m[i]);
+	rig_close();
+	peer_stop(&p);
+	peer_forget(&p);
+}
+
 /* ---- logins */
 
 struct login_row {
@@ -558,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_wish_and_a_dead_host),
 		cmocka_unit_test(test_a_policy_blames_no_host), cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_kept_connection),
+		cmocka_unit_test(test_kept_too_long),
 		cmocka_unit_test(test_logins),
 	};
 
