@@ -85,8 +85,9 @@ void vouch_facts(const struct vouch_question *q, struct vouch *x, struct trust_f
 		.is_secure = q->is_secure,
 	};
 	x->dane = (struct dane){ .state = DANE_NONE };
-	/* between this machine's own programs there is nobody to hide from */
-	if (!q->route->tls_context || (q->host->endpoint.path && ret->use == TLS_OFFERED))
+	/* between this machine's own programs there is nobody to hide from; what demands TLS and
+	   has no context, which no configuration gives, fails in its handshake */
+	if (ret->use == TLS_OFFERED && (!q->route->tls_context || q->host->endpoint.path))
 		ret->use = TLS_OFF;
 	if (wants_dane(q))
 		dane_find(q->dns, q->host->name, q->host->port, loop_now() + LOOKUP_NS, &x->arena,
