@@ -12,14 +12,27 @@ EXAMPLES = os.path.join(ROOT, '..', 'shared', 'examples')
 PATIENCE = float(os.environ.get('RELEVO_PATIENCE', '1'))
 
 
-# Ports below the kernel's ephemeral range, a part of them for each process of a parallel run: a port that one test
-# keeps free for later must not be given to another test's server meanwhile.
-WORKER = int(re.sub(r'\D', '', os.environ.get('PYTEST_XDIST_WORKER', '0')) or 0)
-PORTS = itertools.cycle(range(12000 + WORKER * 1200, 13200 + WORKER * 1200))
+# Ports below the kernel's ephemeral range, a part of them for each process: a port that one test keeps free for later must
+# not be given to another test's server meanwhile, whoever runs it. Who has a part holds a socket of that name.
+PORTS, PORTS_PER_PROCESS = (12000, 32400), 600
+claimed = []
+
+
+def claim_ports():
+    for first in range(*PORTS, PORTS_PER_PROCESS):
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind('\0relevo-test-ports-%d' % first)
+            return claim, itertools.cycle(range(first, first + PORTS_PER_PROCESS))
+        except OSError:
+            claim.close()
+    raise AssertionError('all parts of the ports are taken')
 
 
 def free_port(host='127.0.0.1'):
-    for port in itertools.islice(PORTS, 1200):
+    if not claimed:
+        claimed.append(claim_ports())
+    for port in itertools.islice(claimed[0][1], PORTS_PER_PROCESS):
         with socket.socket() as s:
             try:
                 s.bind((host, port))

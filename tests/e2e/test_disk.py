@@ -6,6 +6,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'crash'))
 import disks
 from relevo import PATIENCE, ROUTE, Client, Sink, free_port, wait_for
+from whereabouts import whereabouts
 
 MIB = 1 << 20
 QUICK = 'queue { retry 1s }\n'
@@ -82,9 +83,25 @@ def numbers(sink):
         return {int(re.search(rb'Subject: n(\d+)', m.content).group(1)): m.content for m in sink.messages}
 
 
-def all_there(sink, acknowledged, octets):
-    """All of them arrived, and as they were."""
-    wait_for(lambda: set(acknowledged) <= set(numbers(sink)), 60)
+STILL, LATEST = 60, 300
+
+
+def all_there(relay, sink, acknowledged, octets):
+    """
+    All of {number: id} arrived, and as they were. A machine that has other things to do may be slow: it is over when nothing has
+    come for STILL seconds. Then the relay has to say where they are.
+    """
+    came, since, began = -1, 0, time.monotonic()
+    while not set(acknowledged) <= set(numbers(sink)):
+        now, n = time.monotonic(), len(numbers(sink))
+        if n > came:
+            came, since = n, now
+        if now > since + STILL * PATIENCE or now > began + LATEST * PATIENCE:
+            missing = {n: i for n, i in acknowledged.items() if n not in numbers(sink)}
+            raise AssertionError('%d of %d came, the last one %d s ago; the sink had %d sessions, %d open\n%s' % (
+                len(acknowledged) - len(missing), len(acknowledged), now - since, sink.sessions, len(sink.open),
+                whereabouts(relay, missing)))
+        time.sleep(0.02)
     for n, content in numbers(sink).items():
         assert content.endswith(body(n, octets)), n
 
@@ -109,11 +126,11 @@ def send(port, n, octets):
 
 
 class Flood:
-    """Senders that go on, whatever they are told; acknowledged: the numbers that got 250."""
+    """Senders that go on, whatever they are told; acknowledged: the numbers that got 250, with the ids that it told."""
 
     def __init__(self, port, octets, clients=4):
         self.port, self.octets, self.stopping, self.lock = port, octets, False, threading.Lock()
-        self.acknowledged, self.answers, self.next = [], [], 0
+        self.acknowledged, self.answers, self.next = {}, [], 0
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(clients)]
         for t in self.threads:
             t.start()
@@ -125,7 +142,7 @@ class Flood:
                 n = self.next
             answer = send(self.port, n, self.octets)
             if answer[0] == 250:
-                self.acknowledged.append(n)
+                self.acknowledged[n] = answer[1].split()[-1]
             else:
                 time.sleep(0.02)
             self.answers.append((time.monotonic(),) + answer)
@@ -195,7 +212,7 @@ def test_its_own_queue_fills_the_disk(small_disk, flood, kind, octets):
     assert_no_spin(relay, 1)
     sink = Sink(port=port)
     try:
-        all_there(sink, f.acknowledged, octets)
+        all_there(relay, sink, f.acknowledged, octets)
         wait_for(lambda: send(relay.port, 999999, octets)[0] == 250, 10)
     finally:
         sink.close()
@@ -213,7 +230,7 @@ def test_somebody_else_fills_the_disk(small_disk, flood, make_sink, kind):
     wait_for(lambda: len(f.acknowledged) > 50, 20)
     filler = fill(relay.state)
     wait_for(lambda: f.refused(452), 20)
-    all_there(sink, list(f.acknowledged), 8000)
+    all_there(relay, sink, dict(f.acknowledged), 8000)
     time.sleep(1)
     assert_no_spin(relay)
     os.unlink(filler)
@@ -221,7 +238,7 @@ def test_somebody_else_fills_the_disk(small_disk, flood, make_sink, kind):
     wait_for(lambda: send(relay.port, 999999, 8000)[0] == 250, 5)
     wait_for(lambda: [a for a in f.answers if a[1] == 250 and a[0] > freed], 5)
     f.end()
-    all_there(sink, f.acknowledged, 8000)
+    all_there(relay, sink, f.acknowledged, 8000)
     assert relay.worker() == worker and not relay.events('spool-damage')
 
 
@@ -244,7 +261,7 @@ def test_a_start_on_a_full_disk(small_disk, flood, kind):
             relay.kill()
             wait_for(lambda: all_gone(relay), 10)
         relay.start()
-        all_there(sink, f.acknowledged, 8000)
+        all_there(relay, sink, f.acknowledged, 8000)
         os.unlink(filler)
         wait_for(lambda: send(relay.port, 999999, 8000)[0] == 250, 5)
     finally:
@@ -267,7 +284,7 @@ def test_the_disk_fails(small_disk, flood, make_sink, how):
     worker = relay.worker()
     f = flood(relay.port, 8000)
     wait_for(lambda: len(f.acknowledged) > 100, 20)
-    judged = list(f.acknowledged) if how == 'read-only' else f.acknowledged
+    judged = dict(f.acknowledged) if how == 'read-only' else f.acknowledged
     disk.shut_down() if how == 'gone' else disk.make_read_only()
     failed = time.monotonic()
     wait_for(lambda: [a for a in f.answers if a[1] != 250 and a[0] > failed + 0.5], 10)
@@ -285,7 +302,7 @@ def test_the_disk_fails(small_disk, flood, make_sink, how):
     sink = Sink(port=port)
     try:
         relay.start()
-        all_there(sink, judged, 8000)
+        all_there(relay, sink, judged, 8000)
     finally:
         sink.close()
     assert not relay.events('spool-damage')
@@ -317,12 +334,13 @@ def test_calls_fail_for_a_while(make_relay, flood, fault):
             wait_for(lambda: send(relay.port, 999999 + round, 8000)[0] == 250, 20)
         f.end()
         assert relay.worker() == worker and relay.events('spool-poisoned')
+        assert not relay.events('relayed'), 'somebody else listens at that port'
         relay.kill()
         wait_for(lambda: all_gone(relay), 10)
         sink = Sink(port=port)
         try:
             relay.start()
-            all_there(sink, f.acknowledged, 8000)
+            all_there(relay, sink, f.acknowledged, 8000)
         finally:
             sink.close()
         assert not relay.events('spool-damage')
@@ -415,5 +433,5 @@ def test_no_more_address_space(make_relay, make_sink, limits, flood):
         pass                                            # that worker is gone
     wait_for(lambda: send(relay.port, 999999, 8000)[0] == 250, 30)
     f.end()
-    all_there(sink, f.acknowledged, 8000)
+    all_there(relay, sink, f.acknowledged, 8000)
     assert relay.p.poll() is None
