@@ -36,6 +36,7 @@ struct settling {
 	struct outcome *outcomes;	/* borrowed */
 	unsigned n;
 	bool is_return;			/* by an operator */
+	bool is_logged;
 	struct warning warning;
 	struct addressee addressees[NOTICE_KINDS];
 	struct message *notices[NOTICE_KINDS];	/* counted */
@@ -343,6 +344,16 @@ static void drop_notices(struct settling *s)
 	}
 }
 
+static void log_all(struct settling *s);
+
+/* What is recorded in the next try is this one attempt, not another. */
+static void now_applied(struct settling *s)
+{
+	log_all(s);
+	for (unsigned i = 0; i < s->n; i++)
+		s->outcomes[i].attempted = false;
+}
+
 /* One try: everything in one batch. */
 static int record(struct settling *s) SUSPENDS
 {
@@ -368,7 +379,10 @@ static int record(struct settling *s) SUSPENDS
 	/* A note that fails is applied all the same: an operator shall be told that nothing was. */
 	if (has_notice || s->is_return)
 		return spool_commit(b->spool, batch);
-	return spool_note(b->spool, batch);
+	r = spool_note(b->spool, batch);
+	if (r < 0)
+		now_applied(s);
+	return r;
 }
 
 static int record_until_taken(struct settling *s) SUSPENDS
@@ -486,8 +500,12 @@ static bool is_done_now(struct message *m)
 	return first;
 }
 
-static void log_all(const struct settling *s)
+/* Once. */
+static void log_all(struct settling *s)
 {
+	if (s->is_logged)
+		return;
+	s->is_logged = true;
 	for (unsigned i = 0; i < s->n; i++)
 		log_outcome(s, i);
 	for (int kind = 0; kind < NOTICE_KINDS; kind++)

@@ -14,7 +14,7 @@ PATIENCE = float(os.environ.get('RELEVO_PATIENCE', '1'))
 
 # Ports below the kernel's ephemeral range, a part of them for each process: a port that one test keeps free for later must
 # not be given to another test's server meanwhile, whoever runs it. Who has a part holds a socket of that name.
-PORTS, PORTS_PER_PROCESS = (12000, 32400), 600
+PORTS, PORTS_PER_PROCESS = (16800, 32400), 400
 claimed = []
 
 
@@ -129,7 +129,7 @@ class Sink:
             self.tls.load_cert_chain(identity.certificate, identity.key)
             self.tls.sni_callback = lambda s, name, context: self.handshakes.append(name)
         self.script, self.offers, self.lmtp = script or (lambda *a: None), offers, lmtp
-        self.messages, self.sessions, self.commands = [], 0, []
+        self.messages, self.sessions, self.commands, self.closed = [], 0, [], False
         family = socket.AF_INET6 if ':' in host else socket.AF_INET
         self.listener = socket.create_server((host, port or free_port(host)), family=family, backlog=512)
         self.host, self.port = host, self.listener.getsockname()[1]
@@ -142,7 +142,9 @@ class Sink:
             try:
                 s, _ = self.listener.accept()
             except OSError:
-                return
+                if self.closed:
+                    return
+                continue        # that one client's trouble, or ours for now
             with self.lock:
                 self.sessions += 1
                 self.open.add(s)
@@ -267,6 +269,7 @@ class Sink:
         return None
 
     def close(self):
+        self.closed = True
         try:
             self.listener.shutdown(socket.SHUT_RDWR)    # a thread in accept() would keep it open
         except OSError:

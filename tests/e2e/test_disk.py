@@ -346,6 +346,34 @@ def test_calls_fail_for_a_while(make_relay, flood, fault):
         assert not relay.events('spool-damage')
 
 
+def test_an_outcome_that_cannot_be_written(make_relay, make_sink):
+    """What the next hop said is in the log at once, whatever the disk does: killed then, nobody has to guess."""
+    with tempfile.TemporaryDirectory(prefix='relevo-shim-') as folder:
+        try:
+            library = disks.shim(folder)
+        except disks.NotHere as e:
+            pytest.skip(str(e))
+        switch = os.path.join(folder, 'switch')
+
+        def script(stage, *_):
+            if stage == 'end':
+                with open(switch, 'w') as s:
+                    s.write('write')
+        sink = make_sink(script)
+        relay = make_relay(QUICK + ROUTE % sink.port, env=disks.shim_env(library, switch))
+        code, text = send(relay.port, 1, 8000)
+        assert code == 250
+        for event in ('relayed', 'done'):       # 5 s later it is tried again
+            assert relay.wait_event(event, seconds=4)[0]['id'] == text.split()[-1]
+        relay.kill()
+        wait_for(lambda: all_gone(relay), 10)
+        os.unlink(switch)
+        sink.script = lambda *_: None
+        relay.start()
+        wait_for(lambda: relay.command('queue', 'count').stdout.startswith('0 messages'), 20)
+        assert len(sink.messages) <= 2
+
+
 @pytest.fixture
 def limits():
     """Sets the soft limit of a running process; gives it back at the end."""

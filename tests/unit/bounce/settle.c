@@ -724,6 +724,34 @@ static void test_spool_fails(void **state)
 	rig_close();
 }
 
+static void late_task(void *arg)
+{
+	struct task_group g;
+
+	task_group_init(&g);
+	atomic_store(&write_error, -EIO);
+	CHECK(task_start(&g, settle_task, arg, "settle"));
+	task_sleep_until(in_ms(300));
+	atomic_store(&write_error, 0);
+	CHECK_EQ(task_group_wait(&g, in_seconds(30)), 0);
+}
+
+/* What was said stands from the first try on; it is one attempt, however often it is recorded. */
+static void test_spool_recovers(void **state)
+{
+	struct call c = { .outcomes = { said_later }, .n = 1 };
+
+	(void)state;
+	rig_open("");
+	make((struct original){ .e = { ANN } }, 0);
+	in_task(late_task, &c);
+	assert_int_equal(c.result, 1);
+	assert_int_equal(rig.message->recipients[0].attempts, 1);
+	assert_string_equal(rig.message->recipients[0].last,
+			    "mx.example.net (192.0.2.1): 450 4.2.0 busy");
+	rig_close();
+}
+
 static void deadline_task(void *arg)
 {
 	uint64_t until = in_seconds(20);
@@ -776,6 +804,7 @@ int main(void)
 		cmocka_unit_test(test_requires_tls),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_spool_fails),
+		cmocka_unit_test(test_spool_recovers),
 		cmocka_unit_test(test_deadline),
 	};
 
