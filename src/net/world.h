@@ -174,6 +174,12 @@ struct world {
 	int (*own_ips)(struct world *, struct ip *ret, int max);
 };
 
+/*
+ * All of iov (which is changed on the way) at that offset, however many calls it takes. 0 or
+ * -errno; then some of it may have been written. Blocks.
+ */
+int world_write(struct world *w, int fd, struct iovec *iov, unsigned n, uint64_t offset);
+
 struct world *world_real(void);		/* the one real world; first use initialises it */
 
 #endif

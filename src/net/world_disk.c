@@ -2,15 +2,16 @@
  * world_disk - the disk of the real world: thin wrappers that return -errno and try again after
  * EINTR.
  *
- * Short counts are passed on as the kernel gives them: who writes a log must look at them anyway. A
- * failed fsync or fdatasync is never tried again here, not even after EINTR, because the kernel may
- * have dropped the dirty pages and a second call would lie (D4). close is not repeated either:
- * Linux has freed the descriptor.
+ * Short counts are passed on as the kernel gives them; world_write, which works in any world, goes
+ * on behind them. A failed fsync or fdatasync is never tried again here, not even after EINTR,
+ * because the kernel may have dropped the dirty pages and a second call would lie (D4). close is
+ * not repeated either: Linux has freed the descriptor.
  */
 #include "net/world_real.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -53,6 +54,26 @@ static ssize_t real_disk_pwritev(struct world *w, int fd, const struct iovec *io
 		r = pwritev(fd, iov, n, (off_t)offset);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : r;
+}
+
+int world_write(struct world *w, int fd, struct iovec *iov, unsigned n, uint64_t offset)
+{
+	while (n) {
+		ssize_t r = w->disk_pwritev(w, fd, iov, n > IOV_MAX ? IOV_MAX : (int)n, offset);
+
+		if (r == -EINTR)
+			continue;
+		if (r <= 0)
+			return r ? (int)r : -EIO;
+		offset += (uint64_t)r;
+		for (; n && (size_t)r >= iov->iov_len; iov++, n--)
+			r -= (ssize_t)iov->iov_len;
+		if (r) {
+			iov->iov_base = (char *)iov->iov_base + r;
+			iov->iov_len -= (size_t)r;
+		}
+	}
+	return 0;
 }
 
 static int real_disk_datasync(struct world *w, int fd)

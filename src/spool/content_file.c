@@ -57,26 +57,6 @@ int content_file_open(struct content *c)
 	return net_offload(open_file, c);
 }
 
-static int write_all(struct world *w, int fd, struct iovec *iov, int n, uint64_t offset)
-{
-	while (n) {
-		ssize_t r = w->disk_pwritev(w, fd, iov, n, offset);
-
-		if (r == -EINTR)
-			continue;
-		if (r <= 0)
-			return r ? (int)r : -EIO;
-		offset += (uint64_t)r;
-		for (; n && (size_t)r >= iov->iov_len; iov++, n--)
-			r -= (ssize_t)iov->iov_len;
-		if (n) {
-			iov->iov_base = (char *)iov->iov_base + r;
-			iov->iov_len -= (size_t)r;
-		}
-	}
-	return 0;
-}
-
 /*
  * A message that told no size shall not eat what is left for bookkeeping: it ends at half the
  * watermark.
@@ -98,7 +78,7 @@ static int flush(void *arg)
 	while (chunk) {
 		struct iovec iov[IOV_PER_WRITE];
 		uint64_t octets = 0;
-		int n = 0;
+		unsigned n = 0;
 
 		for (; chunk && n < IOV_PER_WRITE; chunk = chunk->next) {
 			if (!chunk->n)
@@ -106,7 +86,7 @@ static int flush(void *arg)
 			iov[n++] = (struct iovec){ chunk->data, chunk->n };
 			octets += chunk->n;
 		}
-		if ((r = write_all(s->world, c->fd, iov, n, c->written)) < 0)
+		if ((r = world_write(s->world, c->fd, iov, n, c->written)) < 0)
 			return r;
 		c->written += octets;
 		atomic_fetch_add_explicit(&s->file_octets, octets, memory_order_relaxed);

@@ -47,7 +47,6 @@ static int write_small(struct spool *s, const char *name, struct str text)
 {
 	struct world *w = s->world;
 	struct iovec iov = { (void *)(uintptr_t)text.p, text.n };
-	ssize_t r;
 	int e, fd;
 
 	/* A crash in the middle of a rename may leave both names to one file: not to be emptied. */
@@ -55,8 +54,9 @@ static int write_small(struct spool *s, const char *name, struct str text)
 	fd = w->disk_open(w, s->dir, "spool.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
 		return fd;
-	r = w->disk_pwritev(w, fd, &iov, 1, 0);
-	e = r < 0 ? (int)r : (size_t)r != text.n ? -EIO : w->disk_sync(w, fd);
+	e = world_write(w, fd, &iov, 1, 0);
+	if (e == 0)
+		e = w->disk_sync(w, fd);
 	w->disk_close(w, fd);
 	if (e == 0)
 		e = w->disk_rename(w, s->dir, "spool.new", name);
@@ -73,7 +73,7 @@ static void put_room_by(struct spool *s)
 
 	if (fd < 0)
 		return;
-	if (w->disk_pwritev(w, fd, &iov, 1, 0) == (ssize_t)sizeof(block))
+	if (world_write(w, fd, &iov, 1, 0) == 0)
 		w->disk_sync(w, fd);
 	w->disk_close(w, fd);
 }

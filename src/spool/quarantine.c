@@ -23,13 +23,10 @@ static int copy_range(struct spool *s, struct segment *g, int fd, uint64_t from,
 	while (from < to && r == 0) {
 		size_t n = to - from < PIECE ? (size_t)(to - from) : PIECE;
 		struct iovec iov = { piece, n };
-		ssize_t written;
 
 		if (segment_read(g, piece, n, from) < 0)
 			memset(piece, 0xff, n);
-		written = w->disk_pwritev(w, fd, &iov, 1, at);
-		if (written < 0)
-			r = (int)written;
+		r = world_write(w, fd, &iov, 1, at);
 		at += n;
 		from += n;
 	}

@@ -43,7 +43,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 
 #define MAGIC "RELVOLOG"
 #define HEADER_OCTETS 68
@@ -123,23 +122,7 @@ int segment_read(struct segment *g, void *p, size_t n, uint64_t offset)
 
 int segment_write(struct segment *g, struct iovec *iov, unsigned iov_n, uint64_t offset)
 {
-	while (iov_n) {
-		ssize_t r = g->world->disk_pwritev(g->world, g->fd, iov,
-						   iov_n > IOV_MAX ? IOV_MAX : (int)iov_n, offset);
-
-		if (r == -EINTR)
-			continue;
-		if (r <= 0)
-			return r ? (int)r : -EIO;
-		offset += (uint64_t)r;
-		for (; iov_n && (size_t)r >= iov->iov_len; iov++, iov_n--)
-			r -= (ssize_t)iov->iov_len;
-		if (r) {
-			iov->iov_base = (char *)iov->iov_base + r;
-			iov->iov_len -= (size_t)r;
-		}
-	}
-	return 0;
+	return world_write(g->world, g->fd, iov, iov_n, offset);
 }
 
 static void header_put(char h[HEADER_OCTETS], const struct segment *g)

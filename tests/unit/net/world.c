@@ -33,6 +33,52 @@ static int count_name(void *arg, const char *name)
 	return strcmp(name, "stop") == 0 ? 77 : 0;
 }
 
+static ssize_t (*real_pwritev)(struct world *, int, const struct iovec *, int, uint64_t);
+static int asked, full_after;
+
+/* A third of what is asked, a call in two interrupted; in the end the disk is full. */
+static ssize_t stingy_pwritev(struct world *w, int fd, const struct iovec *iov, int n,
+			      uint64_t offset)
+{
+	struct iovec piece = { iov->iov_base, (iov->iov_len + 2) / 3 };
+
+	assert_true(n > 0 && n <= 1024);
+	if (++asked % 2)
+		return -EINTR;
+	if (full_after && asked > full_after)
+		return -ENOSPC;
+	return real_pwritev(w, fd, &piece, 1, offset);
+}
+
+static void test_short_writes(void **state)
+{
+	struct world w = *world_real();
+	const struct iovec three[3] = { { "a log ", 6 }, { "", 0 }, { "goes on", 7 } };
+	struct iovec iov[3], many[3000];
+	char text[4000];
+	int fd = open(folder, O_RDWR | O_TMPFILE, 0600);
+
+	(void)state;
+	assert_true(fd >= 0);
+	real_pwritev = w.disk_pwritev;
+	w.disk_pwritev = stingy_pwritev;
+	memcpy(iov, three, sizeof(iov));
+	assert_int_equal(world_write(&w, fd, iov, 3, 10), 0);
+	assert_int_equal(w.disk_pread(&w, fd, text, sizeof(text), 10), 13);
+	assert_memory_equal(text, "a log goes on", 13);
+	for (unsigned i = 0; i < 3000; i++)
+		many[i] = (struct iovec){ "0123456789" + i % 10, 1 };
+	assert_int_equal(world_write(&w, fd, many, 3000, 0), 0);
+	assert_int_equal(w.disk_pread(&w, fd, text, sizeof(text), 0), 3000);
+	for (unsigned i = 0; i < 3000; i++)
+		assert_int_equal(text[i], '0' + (char)(i % 10));
+	memcpy(iov, three, sizeof(iov));
+	asked = 0;
+	full_after = 5;
+	assert_int_equal(world_write(&w, fd, iov, 3, 10), -ENOSPC);
+	close(fd);
+}
+
 static void test_files(void **state)
 {
 	struct world *w = world_real();
@@ -278,6 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_short_writes),
 		cmocka_unit_test(test_lock_and_space),
 		cmocka_unit_test(test_own_ips),
 		cmocka_unit_test(test_clock_and_random),
