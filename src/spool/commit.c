@@ -14,7 +14,9 @@
  *   list of the
  *                                unrecorded, whose whole state goes into the next batch that can be
  *                                written: what a peer said is true, whether we could write it down
- *                                or not
+ *                                or not. Until then nothing else is written: whoever waits for a
+ *                                batch number (keeper.c) believes that what was applied before it
+ *                                stands in the log
  *   was in a batch whose write or sync failed (D4):
  *     bookkeeping                is written again into the new segment
  *     with a message             -errno after the new segment's first batch, which voids the old
@@ -530,6 +532,8 @@ static void add_pending(struct committer *c)
 				return;
 			if (r < 0) {
 				refuse(c, queue_pop(&c->pending), r);
+				if (c->unrecorded.n)
+					return;
 				continue;
 			}
 			group_begin(c);
@@ -538,24 +542,29 @@ static void add_pending(struct committer *c)
 	}
 }
 
-static void add_unrecorded_states(struct committer *c)
+/* False: there is no room for them. */
+static bool add_unrecorded_states(struct committer *c)
 {
 	uint64_t octets = group_unrecorded_octets(c);
 
 	if (!group_fits(c, octets)) {
 		if (switch_segment(c, octets) < 0)
-			return;
+			return false;
 		group_begin(c);
 	}
 	group_add_unrecorded(c);
+	return true;
 }
 
 static void form_group(struct committer *c)
 {
 	group_begin(c);
-	if (c->unrecorded.n)
-		add_unrecorded_states(c);
-	if (c->active && c->copies)
+	if (c->unrecorded.n && !add_unrecorded_states(c)) {
+		if (c->active)
+			refuse_all(c, c->error);
+		return;
+	}
+	if (c->copies)
 		add_copies(c);
 	if (c->active)
 		add_pending(c);

@@ -289,6 +289,87 @@ static void test_full_disk(void **state)
 	close_spool();
 }
 
+struct leaving {
+	struct message *about;
+	unsigned n;		/* recipients, with as much said of each as is kept */
+	bool note, final;
+	int result;
+};
+
+static void leave_task(void *arg)
+{
+	struct leaving *l = arg;
+	struct outcome o[8];
+	char *said = pattern(RECORD_LAST_MAX, 1);
+	struct batch *b = batch_new(spool);
+
+	for (unsigned i = 0; i < l->n; i++)
+		o[i] = (struct outcome){
+			.recipient = i,
+			.state = l->final ? RECIPIENT_RELAYED : RECIPIENT_QUEUED,
+			.host = str_make(said, RECORD_LAST_MAX / 8),
+			.reply = { 250, { 2, 0, 0 }, str_make(said, RECORD_LAST_MAX) },
+		};
+	batch_outcomes(b, l->about, o, l->n);
+	l->result = l->note ? spool_note(spool, b) : spool_commit(spool, b);
+	mem_free(said);
+}
+
+/* The second half of the active segment, which is for bookkeeping, but for its last page. */
+static void fill_reserve(struct message *m)
+{
+	struct segment *g = LIST_ENTRY(spool->segments.prev, struct segment, link);
+	struct leaving l = { .about = m, .n = 1 };
+	uint64_t at;
+
+	while ((at = atomic_load(&g->used)) + RECORD_PAGE <= g->size - RECORD_PAGE) {
+		run_task(leave_task, &l);
+		assert_int_equal(l.result, 0);
+		assert_true(atomic_load(&g->used) > at);
+	}
+}
+
+/*
+ * There is no room to say that a message is final. Then nothing of it goes, and nothing smaller is
+ * written before: who looks at how far the log is synced (keeper.c, K2 and K5) would take it for
+ * recorded.
+ */
+static void test_unrecorded_end(void **state)
+{
+	struct put large = { .octets = 300000, .seed = 7, .keep = true, .recipients = 8 };
+	struct put other = { .octets = 100, .seed = 1, .keep = true };
+	struct leaving end = { .n = 8, .note = true, .final = true }, small = { .n = 1 };
+	struct message *m;
+
+	(void)state;
+	open_faulty();
+	run_task(put_task, &large);
+	run_task(put_task, &other);
+	atomic_store(&creates_fail, 1);
+	for (struct put q = { .octets = 100000, .seed = 1 }; !q.result; wait_ms(2))
+		run_task(put_task, &q);
+	fill_reserve(other.message);
+	end.about = large.message;
+	run_task(leave_task, &end);
+	assert_int_equal(end.result, -ENOSPC);
+	assert_int_equal(atomic_load(&large.message->open_n), 0);
+	small.about = other.message;
+	run_task(leave_task, &small);
+	wait_ms(200);		/* for the keeper */
+	keep_state();
+	message_unref(large.message);
+	message_unref(other.message);
+	close_spool();
+	use_kept_state();
+	open_spool();
+	assert_int_equal(recovery.damaged_records, 0);
+	m = spool_find(spool, &large.id);
+	assert_non_null(m);
+	assert_true(content_is(m, 300000, 7));
+	message_unref(m);
+	close_spool();
+}
+
 static void test_watermarks(void **state)
 {
 	struct spool_options o = default_options();
@@ -359,6 +440,7 @@ int main(void)
 		TEST_IN_FOLDER(test_half_final),
 		TEST_IN_FOLDER(test_disk_gone),
 		TEST_IN_FOLDER(test_full_disk),
+		TEST_IN_FOLDER(test_unrecorded_end),
 		TEST_IN_FOLDER(test_watermarks),
 		TEST_IN_FOLDER(test_content_failure),
 	};
