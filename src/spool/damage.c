@@ -30,14 +30,15 @@ void damage_of_message(struct spool *s, struct message *m, struct segment *g, ui
 {
 	char id[ID_TEXT_MAX];
 	uint32_t octets;
-	bool first;
+	bool is_wrong = error == -EBADMSG, first;
 
 	spool_lock(s);
-	first = m->in_index && m->segment == g && !m->damaged;
+	first = m->in_index && m->segment == g && !m->damaged && (is_wrong || !m->unreadable);
 	octets = m->octets;
 	if (first) {
-		m->damaged = true;
-		g->damaged_n++;
+		g->unreadable_n += !m->unreadable;
+		m->unreadable = true;
+		m->damaged = is_wrong;
 	}
 	spool_unlock(s);
 	if (!first)
@@ -47,7 +48,7 @@ void damage_of_message(struct spool *s, struct message *m, struct segment *g, ui
 		     id_format(id, &m->id), (unsigned long long)g->number,
 		     (unsigned long long)offset, strerror(-error));
 	quarantine_range(s, g, offset, offset + octets);
-	if (error == -EBADMSG)
+	if (is_wrong)
 		tell(s, m);
 }
 

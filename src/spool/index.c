@@ -56,8 +56,8 @@ static void leave_segment(struct spool *s, struct message *m, uint64_t batch)
 	g->live_n--;
 	g->live_octets -= m->octets;
 	s->live_octets -= m->octets;
-	g->damaged_n -= m->damaged;
-	m->damaged = false;
+	g->unreadable_n -= m->unreadable;
+	m->unreadable = m->damaged = false;
 	if (g->dead_batch < batch)
 		g->dead_batch = batch;
 }

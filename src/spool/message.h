@@ -82,8 +82,9 @@ struct message {
 	uint32_t offset;		/* of its record, and... */
 	uint32_t octets;		/* that it takes in the log; the spool's, under its lock */
 	bool stored;			/* stands in the log; under message_lock */
-	bool damaged, file_damaged;	/* the spool's own, under its lock: its record, its
-					   content file was found damaged */
+	/* the spool's own, under its lock: its record could not be read once; was found damaged;
+	   its content file was */
+	bool unreadable, damaged, file_damaged;
 	_Atomic bool is_scheduled;	/* schedule's: it came to schedule_add */
 	bool in_index, unrecorded;	/* the committer's own: see committer.h */
 	_Atomic bool is_being_warned;	/* bounce's: a delayed notice about it is being made */

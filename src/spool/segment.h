@@ -33,7 +33,7 @@ struct segment {
 	/* ---- under spool->lock */
 	struct list messages;		/* whose newest copy lies here */
 	uint64_t live_n, live_octets;
-	uint64_t damaged_n;		/* of live_n: cannot be copied, and stay until they are
+	uint64_t unreadable_n;		/* of live_n: cannot be copied, and stay until they are
 					   final */
 	uint64_t speaks_from;		/* the oldest segment that may hold a message that
 					   records here speak of */
@@ -62,7 +62,7 @@ int segment_create(const struct segment_place *p, uint64_t number, uint64_t size
 		   struct segment **ret);
 /*
  * An existing one: header read and checked. -EBADMSG: not a segment; -EPROTO: a version that we do
- * not know (*ret_version); -ENODATA: empty, it was never finished; other -errno.
+ * not know (*ret_version); -ENODATA: nothing is in it, it was never finished; other -errno.
  */
 int segment_open(const struct segment_place *p, uint64_t number, struct segment **ret,
 		 uint32_t *ret_version);

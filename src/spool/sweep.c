@@ -89,7 +89,7 @@ struct log_size {
 /* Under the lock: whether there is anything in it to copy. */
 static bool has_survivors(const struct segment *g)
 {
-	return g->is_full && g->live_n > g->damaged_n;
+	return g->is_full && g->live_n > g->unreadable_n;
 }
 
 /* Under the lock. */
@@ -160,7 +160,7 @@ static unsigned survivors(struct spool *s, struct segment *g, struct copy **ret)
 		struct message *m = LIST_ENTRY(at, struct message, in_segment);
 		struct copy *c;
 
-		if (m->damaged)
+		if (m->unreadable)
 			continue;
 		if (n && (octets + m->octets > BATCH_SWEEP_MAX || n == COPIES_MAX))
 			break;

@@ -284,6 +284,32 @@ static void test_damage_before_owner(void **state)
 	close_spool();
 }
 
+/* A read error is no damage: nobody is told to give it up, not even who comes later. */
+static void test_unreadable_before_owner(void **state)
+{
+	struct put p = { .octets = 3000, .seed = 1, .keep = true };
+	struct check k;
+
+	(void)state;
+	atomic_store(&told, 0);
+	open_faulty();
+	run_task(put_task, &p);
+	message_drop_content(p.message);
+	k = (struct check){ .message = p.message, .octets = 3000, .seed = 1 };
+	atomic_store(&reads_fail, 1);
+	run_task(check_task, &k);
+	assert_int_equal(k.result, -EIO);
+	atomic_store(&reads_fail, 0);
+	spool_set_damaged(spool, on_damaged, NULL);
+	assert_int_equal(atomic_load(&told), 0);
+	assert_true(content_is(p.message, 3000, 1));
+	damage_on_disk(p.message);	/* and if it is damaged later, that is told */
+	assert_false(content_is(p.message, 3000, 1));
+	assert_int_equal(atomic_load(&told), 1);
+	message_unref(p.message);
+	close_spool();
+}
+
 /*
  * Fast mail and mail that stays for a week, mixed: the log is below twice what lives in it and two
  * segments once the sweeper is through, and little beyond that while the mail comes at full speed.
@@ -388,6 +414,7 @@ int main(void)
 		TEST_IN_FOLDER(test_reader_while_swept),
 		TEST_IN_FOLDER(test_damaged_survivor),
 		TEST_IN_FOLDER(test_damage_before_owner),
+		TEST_IN_FOLDER(test_unreadable_before_owner),
 		TEST_IN_FOLDER(test_disk_use),
 		TEST_IN_FOLDER(test_large_file_is_shrunk),
 		TEST_IN_FOLDER(test_pin),
