@@ -141,8 +141,6 @@ static void header_put(char h[HEADER_OCTETS], const struct segment *g)
 
 static int header_get(const char h[HEADER_OCTETS], struct segment *g, uint32_t *ret_version)
 {
-	if (memcmp(h, zeros, HEADER_OCTETS) == 0)
-		return -ENODATA;
 	if (memcmp(h, MAGIC, 8) != 0 || get_u32(h + 64) != crc32c(0, h, HEADER_OCTETS - 4))
 		return -EBADMSG;
 	if (get_u32(h + 8) != SEGMENT_VERSION) {
@@ -200,6 +198,26 @@ int segment_create(const struct segment_place *p, uint64_t number, uint64_t size
 	return 0;
 }
 
+/*
+ * Nothing stands behind the place of the header. Such a segment was never used (I3): whoever made
+ * it died, or ran out of disk, with a part of its header written. One that was used has its first
+ * batch there.
+ */
+static bool is_blank(struct segment *g)
+{
+	char *piece = mem_alloc(ZERO_CHUNK);
+	bool blank = true;
+
+	for (uint64_t at = HEADER_OCTETS; at < g->size && blank;) {
+		size_t n = g->size - at < ZERO_CHUNK ? (size_t)(g->size - at) : ZERO_CHUNK;
+
+		blank = segment_read(g, piece, n, at) == 0 && memcmp(piece, zeros, n) == 0;
+		at += n;
+	}
+	mem_free(piece);
+	return blank;
+}
+
 int segment_open(const struct segment_place *p, uint64_t number, struct segment **ret,
 		 uint32_t *ret_version)
 {
@@ -221,6 +239,8 @@ int segment_open(const struct segment_place *p, uint64_t number, struct segment 
 	}
 	if (r == 0)
 		r = header_get(h, g, ret_version);
+	if (r == -EBADMSG && is_blank(g))
+		r = -ENODATA;
 	if (r < 0) {
 		segment_unref(g);
 		return r;

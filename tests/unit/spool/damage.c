@@ -194,10 +194,40 @@ static void test_lost_header(void **state)
 	assert_int_equal(recovery.quarantined_files, 1);
 	close_spool();
 	use_kept_state();
-	edit(0, zeros, sizeof(zeros));	/* never finished */
+	edit(0, zeros, sizeof(zeros));	/* messages stand behind it: no less damage */
 	open_spool();
-	assert_int_equal(found_n, 0);
+	assert_int_equal(recovery.quarantined_files, 1);
 	close_spool();
+}
+
+/* A segment was being made ready when its maker died or its disk was full: no damage. */
+static void test_unfinished_segment(void **state)
+{
+	static const char zeros[SEGMENT_SIZE_MIN];
+
+	(void)state;
+	make_state();
+	for (size_t n = 0; n <= 67; n += n < 40 ? 40 : 27) {
+		char path[512], header[68] = { 0 };
+		int fd;
+
+		use_kept_state();
+		log_path(path, FIRST);
+		fd = open(path, O_RDONLY);
+		assert_int_equal(read(fd, header, n), n);
+		close(fd);
+		log_path(path, "0000000000000009.log");
+		fd = open(path, O_WRONLY | O_CREAT, 0600);
+		assert_int_equal(write(fd, zeros, sizeof(zeros)), sizeof(zeros));
+		assert_int_equal(pwrite(fd, header, n, 0), n);
+		close(fd);
+		open_spool();
+		assert_int_equal(found_n, N);
+		assert_int_equal(recovery.quarantined_files, 0);
+		assert_int_equal(count_files("quarantine"), 0);
+		assert_int_equal(access(path, F_OK), -1);
+		close_spool();
+	}
 }
 
 /* Any octets at all. */
@@ -277,6 +307,7 @@ int main(void)
 		TEST_IN_FOLDER(test_garbled),
 		TEST_IN_FOLDER(test_content_damage),
 		TEST_IN_FOLDER(test_lost_header),
+		TEST_IN_FOLDER(test_unfinished_segment),
 		TEST_IN_FOLDER(test_random),
 		TEST_IN_FOLDER(test_content_files),
 	};
