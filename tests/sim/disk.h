@@ -45,6 +45,7 @@ struct inode {
 	bool size_changed;
 	uint64_t last_write;	/* where it began */
 	uint64_t charged;	/* octets of the disk that it takes */
+	int next_error;		/* of the next write; 0: none */
 	struct handle *locked_by;
 	struct list in_disk;
 };
@@ -61,6 +62,7 @@ struct disk {
 	unsigned inodes_made;
 	int bad;		/* every write fails so */
 	bool bad_reads;		/* and every read */
+	bool bad_halves;	/* after a part was written, by chance */
 	uint64_t trouble_at;	/* when a call failed last */
 	unsigned flips;
 };

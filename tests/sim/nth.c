@@ -1,6 +1,8 @@
 /*
  * nth - one small scenario, again and again, in which the N-th call of a kind fails, for every kind
- * and every N; and in which the relay dies at its N-th call of all, by itself and with its machine.
+ * and every N; in which the N-th write is cut short, the next one on that file fails, and the relay
+ * dies at each of the calls behind that; and in which it dies at its N-th call of all, by itself
+ * and with its machine.
  *
  *   nth [--jobs N] [--every N]
  *
@@ -17,6 +19,8 @@
 static const int errors[] = { EIO, ENOSPC, 0 };	/* 0: what is drawn for that kind */
 #define ERRORS 3
 #define WAYS 3				/* to die: the process; the machine, twice */
+#define HALF_DEATHS 16			/* calls behind a part of a write; the first: it lives on */
+#define HALVES (HALF_DEATHS * 2)	/* the process; the machine */
 
 struct all {
 	uint64_t n[CALL_KINDS];		/* calls of a kind, failures not counted */
@@ -32,9 +36,10 @@ struct sought {				/* one case */
 	uint64_t nth;
 	uint64_t die_at;
 	unsigned power;
+	int death;
 };
 
-/* Case number i: first those that fail a call, then deaths. */
+/* Case number i: first those that fail a call, then parts of writes, then deaths. */
 static struct sought case_of(const struct all *all, uint64_t i)
 {
 	struct sought c = { .kind = -1, .seed = 1 + i % SEEDS };
@@ -49,6 +54,15 @@ static struct sought case_of(const struct all *all, uint64_t i)
 		}
 		left -= all->n[k] * ERRORS;
 	}
+	if (left < all->n[CALL_WRITE] * HALVES) {
+		c.kind = CALL_WRITE;
+		c.nth = 1 + left / HALVES;
+		c.error = NTH_HALF;
+		c.death = (int)(left % HALF_DEATHS) - 1;
+		c.power = left % HALVES >= HALF_DEATHS;
+		return c;
+	}
+	left -= all->n[CALL_WRITE] * HALVES;
 	c.die_at = 1 + left / WAYS;
 	c.power = left % WAYS != 0;
 	c.seed += 100 * (left % WAYS);
@@ -57,7 +71,7 @@ static struct sought case_of(const struct all *all, uint64_t i)
 
 static uint64_t cases(const struct all *all)
 {
-	uint64_t n = all->external * WAYS;
+	uint64_t n = all->external * WAYS + all->n[CALL_WRITE] * HALVES;
 
 	for (int k = 0; k < CALL_KINDS; k++)
 		n += all->n[k] * ERRORS;
@@ -72,6 +86,7 @@ static void run_case(void *arg, uint64_t i)
 	sim_begin(c.seed);
 	sim.nth_kind = c.kind;
 	sim.nth_error = c.error;
+	sim.nth_death = c.death;
 	sim.nth = c.nth;
 	sim.die_at = c.die_at;
 	sim.die_power = c.power;
@@ -114,9 +129,10 @@ static bool count(void *arg, uint64_t i, const struct result *r)
 		return true;
 	}
 	all->failed++;
-	printf("case %llu at %s: seed %llu, kind %d, call %llu, error %d, death at %llu%s: %s\n",
+	printf("case %llu at %s: seed %llu, kind %d, call %llu, error %d, death at %llu or %d "
+	       "calls later%s: %s\n",
 	       (unsigned long long)i, commit_name(), (unsigned long long)c.seed, c.kind,
-	       (unsigned long long)c.nth, c.error, (unsigned long long)c.die_at,
+	       (unsigned long long)c.nth, c.error, (unsigned long long)c.die_at, c.death,
 	       c.power ? " with its machine" : "", r->failure);
 	fflush(stdout);
 	return true;

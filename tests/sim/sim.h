@@ -65,6 +65,7 @@ enum breakage {			/* the test of the test: worlds in which promises cannot hold 
 struct faults {
 	unsigned disk[CALL_KINDS];
 	unsigned short_write, slow_disk;
+	unsigned half_write;		/* short, and what is to follow on that file fails */
 	unsigned refuse, blackhole, cut, stall, split;	/* connections */
 	unsigned sink_drop, sink_4xx, sink_421;		/* what sinks do without being broken */
 	unsigned crashes;		/* how many in the time of faults */
@@ -75,7 +76,8 @@ struct faults {
 	unsigned stops;			/* clean shutdowns */
 	unsigned orders;		/* of an operator */
 	unsigned flips;			/* bits that turn over in what was synced */
-	bool bad_periods;		/* minutes in which every write fails, or every call */
+	bool bad_periods;		/* minutes in which every write fails, or every call ... */
+	bool bad_halves;		/* ... some after a part of it was written */
 };
 
 /* ---- the world */
@@ -118,6 +120,8 @@ struct counts {			/* that what is to be tested did happen */
 	unsigned throttled, greylisted, passes, waits, asked;
 };
 
+#define NTH_HALF (-1)
+
 struct sim {
 	uint64_t seed, state, hash;
 	uint64_t now, order, steps;
@@ -138,7 +142,8 @@ struct sim {
 	struct node *node_in_step;
 	/* the N-th call of a kind fails, whatever the chances: see nth.c */
 	int nth_kind;		/* -1: none */
-	int nth_error;
+	int nth_error;		/* NTH_HALF: a part of it is written, what is to follow fails */
+	int nth_death;		/* ... and the relay dies so many calls later; -1: it lives on */
 	uint64_t nth;
 	uint64_t calls[CALL_KINDS];
 	uint64_t external;	/* calls of relays that have effects, counted */
@@ -180,8 +185,11 @@ void disk_fill_world(struct world *w);
 void disk_close_all(struct node *n);		/* descriptors of a dead process */
 void disk_lose_power(struct disk *d);		/* what was not synced is lost, kept or torn */
 void disk_flip(struct disk *d);			/* a bit of what was synced */
-/* Every write, or every write and read, fails from now on; 0: no more. */
-void disk_set_bad(struct disk *d, int error, bool reads);
+/*
+ * Every write, or every write and read, fails from now on; 0: no more. halves: some writes do not
+ * fail at once.
+ */
+void disk_set_bad(struct disk *d, int error, bool reads, bool halves);
 unsigned disk_files(struct disk *d, const char *path);	/* names in a folder */
 uint64_t disk_trouble_at(const struct disk *d);	/* when a call failed last; 0: never */
 

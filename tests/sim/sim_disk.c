@@ -5,7 +5,8 @@
  * their effect, so that others run and the node may die on both sides of it. Calls of loops (a
  * close) take none.
  *
- * Failures: a call says EIO, ENOSPC, EDQUOT or EINTR and has no effect; a write is short; a sync
+ * Failures: a call says EIO, ENOSPC, EDQUOT or EINTR and has no effect; a write is short; it is
+ * short, and the next one on that file, which is to write the rest, fails; a sync
  * fails, some of the dirty sectors reach the platter, the others never will, and the next sync
  * finds nothing to do and "succeeds", as Linux has it. What the page cache shows of the lost
  * sectors afterwards is drawn: the new octets (ext4) or the old ones (others).
@@ -400,22 +401,54 @@ static ssize_t write_one(struct node *node, struct inode *i, const char *p, size
 	return (ssize_t)n;
 }
 
+/* That call writes a part, and the next one fails with the error drawn here. */
+static bool is_half(struct node *n, struct inode *i)
+{
+	static const int errors[] = { -EIO, -ENOSPC, -EDQUOT };
+	bool is_nth = sim.nth_kind == CALL_WRITE && sim.nth_error == NTH_HALF &&
+		      sim.calls[CALL_WRITE] == sim.nth;
+
+	if (!is_nth && !sim_fault(sim.faults.half_write))
+		return false;
+	i->next_error = errors[sim_below(3)];
+	if (is_nth && sim.nth_death >= 0)
+		node_die_soon(n, (uint64_t)sim.nth_death, sim.die_power);
+	return true;
+}
+
+/* What fails so is told as any other. */
+static int take_next_error(struct node *n, struct inode *i)
+{
+	int error = i->next_error;
+
+	i->next_error = 0;
+	if (!error)
+		return 0;
+	n->disk->trouble_at = sim.now;
+	sim_say("%s disk write fails behind a part: %s", n->name, strerror(-error));
+	return error;
+}
+
 static ssize_t sim_disk_pwritev(struct world *w, int fd, const struct iovec *iov, int iov_n,
 				uint64_t offset)
 {
 	struct node *node = node_of(w);
 	int r = begin(w, CALL_WRITE, 50000);
+	bool is_short = r < 0 && r == node->disk->bad && node->disk->bad_halves && sim_chance(300);
 	struct inode *i;
 	size_t total = 0, left, done = 0;
 	ssize_t e = 0;
 
-	if (r < 0)
+	if (r < 0 && !is_short)
 		return r;
 	i = handle_of(fd)->inode;
+	if ((r = take_next_error(node, i)) < 0)
+		return r;
 	for (int v = 0; v < iov_n; v++)
 		total += iov[v].iov_len;
 	left = total;
-	if (sim_fault(sim.faults.short_write) && total > 1)
+	is_short |= is_half(node, i) || sim_fault(sim.faults.short_write);
+	if (is_short && total > 1)
 		left = (size_t)sim_between(1, total - 1);
 	for (int v = 0; v < iov_n && left; v++) {
 		size_t now = iov[v].iov_len < left ? iov[v].iov_len : left;
@@ -719,8 +752,9 @@ unsigned disk_files(struct disk *d, const char *path)
 	return n;
 }
 
-void disk_set_bad(struct disk *d, int error, bool reads)
+void disk_set_bad(struct disk *d, int error, bool reads, bool halves)
 {
+	d->bad_halves = halves;
 	d->bad_reads = reads;
 	d->bad = error;
 	d->trouble_at = sim.now;

@@ -79,7 +79,7 @@ int node_fault(struct node *n, enum disk_call kind)
 	if (n->dead || n->stopped)
 		return 0;
 	sim.calls[kind] += sim.faulty;
-	if (sim.nth_kind == (int)kind && sim.calls[kind] == sim.nth)
+	if (sim.nth_kind == (int)kind && sim.calls[kind] == sim.nth && sim.nth_error != NTH_HALF)
 		error = sim.nth_error ? sim.nth_error : draw_error(kind);
 	else if (sim_fault(sim.faults.disk[kind]))
 		error = draw_error(kind);
@@ -120,7 +120,8 @@ static void on_spool_event(void *arg, enum spool_event kind, const char *text)
 	sim.damage_reports += kind == SPOOL_EVENT_DAMAGE;
 	/* A read that fails is told as well; what was there is read another time. */
 	if (kind == SPOOL_EVENT_DAMAGE && !sim.disk_lied && !sim.faults.disk[CALL_READ] &&
-	    !sim.faults.short_write && !sim.faults.bad_periods && sim.nth_kind < 0)
+	    !sim.faults.short_write && !sim.faults.bad_periods &&
+	    (sim.nth_kind < 0 || sim.nth_error == NTH_HALF))
 		sim_fail("%s reports damage that nobody did: %s", n->name, text);
 }
 

@@ -68,6 +68,8 @@ static void draw_disk_faults(struct faults *f)
 	f->short_write = sim_chance(300) ? 50 : 0;
 	f->slow_disk = sim_chance(300) ? 20 : 0;
 	f->bad_periods = sim_chance(300);
+	f->half_write = f->short_write && sim_chance(500) ? 30 : 0;
+	f->bad_halves = f->bad_periods && sim_chance(500);
 }
 
 static void draw_network_faults(struct faults *f)
@@ -307,7 +309,7 @@ static void on_bad(struct event *e)
 	int error = e->n ? errors[sim_below(3)] : 0;
 
 	sim_say("a disk turns %s", error ? "bad" : "good");
-	disk_set_bad(((struct node *)e->p)->disk, error, sim_chance(400));
+	disk_set_bad(((struct node *)e->p)->disk, error, sim_chance(400), sim.faults.bad_halves);
 }
 
 static void plan_accidents(void)
@@ -452,7 +454,7 @@ static void end_quietly(void)
 	sim.nth_kind = -1;
 	sim.die_at = 0;
 	for (unsigned i = 0; i < nodes_n; i++) {
-		disk_set_bad(nodes[i]->disk, 0, false);
+		disk_set_bad(nodes[i]->disk, 0, false, false);
 		nodes[i]->calls_left = 0;
 	}
 	sim_say("faults stop");
