@@ -19,6 +19,7 @@ struct keeper {
 	unsigned under_way;		/* copies that the committer has */
 	uint64_t survivors;		/* in from, when these were handed over */
 	uint64_t sweep_at;		/* not before */
+	uint64_t again_at;		/* what could not be read is tried again */
 	_Atomic(struct copy *) returned;
 };
 

@@ -14,8 +14,9 @@
  *
  * A survivor whose record is damaged cannot be copied. It is reported and put into quarantine, the
  * others are copied all the same, and its owner is told (spool_set_damaged), who gives it up: then
- * it is final, and its segment goes. One that cannot be read for another reason is only left out:
- * its deliveries fail for now, until its time is up.
+ * it is final, and its segment goes. One that cannot be read for another reason is left out, and
+ * tried again ten minutes later: its segment would stay, and all behind it that speak of what was
+ * there (index.c), for as long as its destination is down.
  */
 #include "spool/keeper.h"
 
@@ -23,6 +24,7 @@
 					   final */
 #define RETRY_NS (1 * SECOND)		/* after the committer could not copy */
 #define COPIES_MAX 4096			/* handed over at once */
+#define AGAIN_NS (600 * SECOND)		/* after a survivor could not be read */
 
 static void free_copy(struct copy *c)
 {
@@ -200,6 +202,24 @@ static void hand_over(struct keeper *k, struct copy *chain)
 		committer_copy(s, good);
 }
 
+static void read_again(struct spool *s)
+{
+	spool_lock(s);
+	LIST_FOR(at, &s->segments) {
+		struct segment *g = LIST_ENTRY(at, struct segment, link);
+
+		if (!g->unreadable_n)
+			continue;
+		LIST_FOR(mail, &g->messages) {
+			struct message *m = LIST_ENTRY(mail, struct message, in_segment);
+
+			g->unreadable_n -= m->unreadable && !m->damaged;
+			m->unreadable = m->damaged;
+		}
+	}
+	spool_unlock(s);
+}
+
 int64_t sweep(struct keeper *k)
 {
 	struct spool *s = k->spool;
@@ -211,6 +231,10 @@ int64_t sweep(struct keeper *k)
 		return STEP_IDLE;
 	if (now < k->sweep_at)
 		return (int64_t)(k->sweep_at - now);
+	if (now >= k->again_at) {
+		read_again(s);
+		k->again_at = now + AGAIN_NS;
+	}
 	k->from = choose(s, &rest);
 	if (!k->from)
 		return rest;

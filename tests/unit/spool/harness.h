@@ -83,6 +83,7 @@ static atomic_int failures_in_a_row;	/* how many fail, then it works again */
 static atomic_int failure;		/* errno */
 static atomic_int creates_fail;		/* 1: no file can be made: ENOSPC */
 static atomic_int reads_fail;		/* 1: EIO */
+static atomic_int minutes_ahead;	/* of the clock */
 static atomic_int gate;			/* 1: a sync does not return before it is 0 */
 static atomic_int datasyncs, free_mib;	/* counted; free space that is told, 0: the true one */
 
@@ -116,6 +117,11 @@ static ssize_t fault_pwritev(struct world *w, int fd, const struct iovec *iov, i
 static ssize_t fault_pread(struct world *w, int fd, void *p, size_t n, uint64_t offset)
 {
 	return atomic_load(&reads_fail) ? -EIO : world_real()->disk_pread(w, fd, p, n, offset);
+}
+
+static uint64_t fault_now(struct world *w)
+{
+	return world_real()->now(w) + (uint64_t)atomic_load(&minutes_ahead) * 60 * SECOND;
 }
 
 static int fault_datasync(struct world *w, int fd)
@@ -154,6 +160,7 @@ static struct world *faulty_world(void)
 	test_world = *world_real();
 	test_world.disk_pwritev = fault_pwritev;
 	test_world.disk_pread = fault_pread;
+	test_world.now = fault_now;
 	test_world.disk_datasync = fault_datasync;
 	test_world.disk_open = fault_open;
 	test_world.disk_space = fault_space;
@@ -163,6 +170,7 @@ static struct world *faulty_world(void)
 	atomic_store(&failure, EIO);
 	atomic_store(&creates_fail, 0);
 	atomic_store(&reads_fail, 0);
+	atomic_store(&minutes_ahead, 0);
 	atomic_store(&datasyncs, 0);
 	atomic_store(&free_mib, 0);
 	return &test_world;

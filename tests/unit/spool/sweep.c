@@ -310,6 +310,37 @@ static void test_unreadable_before_owner(void **state)
 	close_spool();
 }
 
+/* What could not be read stays where it is, and is copied like any other when it can be. */
+static void test_unreadable_survivor(void **state)
+{
+	struct put p = { .octets = 3000, .seed = 1, .keep = true };
+	atomic_uint kept = 0;
+	struct worker w = { .n = 400, .octets = 20000, .keep_every = 1000, .kept = &kept };
+
+	(void)state;
+	open_faulty();
+	run_task(put_task, &p);
+	message_drop_content(p.message);
+	atomic_store(&reads_fail, 1);
+	run_task(work, &w);
+	for (int i = 0; i < 100 && !atomic_load(&events[SPOOL_EVENT_DAMAGE]); i++)
+		wait_ms(20);
+	assert_true(atomic_load(&events[SPOOL_EVENT_DAMAGE]) > 0);
+	atomic_store(&reads_fail, 0);
+	run_task(work, &w);
+	wait_ms(100);
+	assert_int_equal(p.message->segment->number, 1);
+	atomic_store(&minutes_ahead, 11);
+	for (int i = 0; i < 10 && p.message->segment->number == 1; i++) {
+		run_task(work, &w);
+		wait_ms(100);
+	}
+	assert_true(p.message->segment->number > 1);
+	assert_true(content_is(p.message, 3000, 1));
+	message_unref(p.message);
+	close_spool();
+}
+
 /*
  * Fast mail and mail that stays for a week, mixed: the log is below twice what lives in it and two
  * segments once the sweeper is through, and little beyond that while the mail comes at full speed.
@@ -415,6 +446,7 @@ int main(void)
 		TEST_IN_FOLDER(test_damaged_survivor),
 		TEST_IN_FOLDER(test_damage_before_owner),
 		TEST_IN_FOLDER(test_unreadable_before_owner),
+		TEST_IN_FOLDER(test_unreadable_survivor),
 		TEST_IN_FOLDER(test_disk_use),
 		TEST_IN_FOLDER(test_large_file_is_shrunk),
 		TEST_IN_FOLDER(test_pin),
