@@ -55,7 +55,7 @@ static void test_short_writes(void **state)
 	struct world w = *world_real();
 	const struct iovec three[3] = { { "a log ", 6 }, { "", 0 }, { "goes on", 7 } };
 	struct iovec iov[3], many[3000];
-	char text[4000];
+	char text[4000], digits[] = "0123456789";
 	int fd = open(folder, O_RDWR | O_TMPFILE, 0600);
 
 	(void)state;
@@ -67,7 +67,7 @@ static void test_short_writes(void **state)
 	assert_int_equal(w.disk_pread(&w, fd, text, sizeof(text), 10), 13);
 	assert_memory_equal(text, "a log goes on", 13);
 	for (unsigned i = 0; i < 3000; i++)
-		many[i] = (struct iovec){ "0123456789" + i % 10, 1 };
+		many[i] = (struct iovec){ &digits[i % 10], 1 };
 	assert_int_equal(world_write(&w, fd, many, 3000, 0), 0);
 	assert_int_equal(w.disk_pread(&w, fd, text, sizeof(text), 0), 3000);
 	for (unsigned i = 0; i < 3000; i++)
