@@ -320,7 +320,7 @@ struct users_backend {
 	const char *file;		/* of FILE */
 	struct endpoint dovecot;
 	/* of INTROSPECT; the name of a secret, or empty; the others may be empty, too */
-	struct str url, secret, client, scope, claim;
+	struct str url, secret, client, scope, audience, claim, ca;
 };
 
 /* ---- SMTP after POP: a listener for POP3 */

@@ -32,23 +32,32 @@ static bool users_are_new(struct load *l, const struct users_backend *u)
 	return true;
 }
 
-/* What is in it is policy/'s; that it is there is seen now, and the sandbox learns of it. */
-static bool users_file(struct load *l, const struct word *w, struct users_backend *u)
+/*
+ * The path of a file that is read later: what is in it is its reader's, that it is there is seen
+ * now, and the sandbox learns of it.
+ */
+static const char *file_for_later(struct load *l, const struct word *w)
 {
+	const char *path = load_path(l, &w->place, w->text);
 	int fd;
 
-	u->file = load_path(l, &w->place, w->text);
 	if (l->options->is_alone)
-		return true;
-	fd = config_open_file(u->file);
+		return path;
+	fd = config_open_file(path);
 	if (fd >= 0)
 		close(fd);
 	else if (l->options->strict)
-		diag_error(&l->diag, &w->place, "%s: %s", u->file,
+		diag_error(&l->diag, &w->place, "%s: %s", path,
 			   fd == -EINVAL ? "not a regular file" : strerrordesc_np(-fd));
 	else
-		diag_warn(&l->diag, &w->place, "%s: %s", u->file,
+		diag_warn(&l->diag, &w->place, "%s: %s", path,
 			  fd == -EINVAL ? "not a regular file" : strerrordesc_np(-fd));
+	return path;
+}
+
+static bool users_file(struct load *l, const struct word *w, struct users_backend *u)
+{
+	u->file = file_for_later(l, w);
 	return true;
 }
 
@@ -87,11 +96,13 @@ static bool is_url(struct str url)
 	return false;
 }
 
-/* URL [client NAME] [secret NAME] [scope WORD] [claim WORD] */
+/* URL [client NAME] [secret NAME] [scope WORD] [audience WORD] [claim WORD] [ca FILE] */
 static bool users_introspect(struct load *l, const struct statement *st, struct users_backend *u)
 {
-	static const char *const words[] = { "client", "secret", "scope", "claim", "" };
-	struct str *const fields[] = { &u->client, &u->secret, &u->scope, &u->claim };
+	static const char *const words[] = { "client", "secret", "scope", "audience", "claim", "ca",
+					     "" };
+	struct str *const fields[] = { &u->client,   &u->secret, &u->scope,
+				       &u->audience, &u->claim,	 &u->ca };
 	const struct word *w = &st->words[2];
 
 	if (!is_url(w->text)) {
@@ -111,9 +122,11 @@ static bool users_introspect(struct load *l, const struct statement *st, struct 
 			diag_error(&l->diag, &st->end, "expected a word behind %s", words[which]);
 			return false;
 		}
-		if (which == 1 && !login_secret_check(l, &st->words[i + 1]))
+		if (fields[which] == &u->secret && !login_secret_check(l, &st->words[i + 1]))
 			return false;
-		*fields[which] = arena_str(&l->c->arena, st->words[i + 1].text);
+		*fields[which] = fields[which] == &u->ca
+					 ? str_of(file_for_later(l, &st->words[i + 1]))
+					 : arena_str(&l->c->arena, st->words[i + 1].text);
 	}
 	if (u->secret.n && !u->client.n)
 		diag_error(&l->diag, &st->end, "a secret needs whose it is: client NAME");

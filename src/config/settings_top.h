@@ -416,16 +416,21 @@
 		.in = BLOCK_TOP,
 		.repeats = true,
 		.arguments = "file FILE | dovecot unix:PATH|ADDRESS:PORT | introspect URL [client "
-			     "NAME secret SECRET] [scope WORD] [claim WORD]",
+			     "NAME secret SECRET] [scope WORD] [audience WORD] [claim WORD] "
+			     "[ca FILE]",
 		.words_min = 2,
-		.words_max = 10,
+		.words_max = 14,
 		.handle = login_users,
 		.fallback_note = "nobody can log in",
 		.meaning = "Who may log in.",
 		.detail = "A file made with `relevo user add NAME`; the socket where Dovecot "
 			  "offers its logins to other servers; or, for tokens, the URL of a "
 			  "server that says whose they are (RFC 7662). Several are asked in their "
-			  "order.",
+			  "order.\n\nOf a token `scope` and `audience` say what must be among its "
+			  "own, and `claim` which member of the answer is the user's name, in "
+			  "place of the first of `username`, `email` and `sub`. `ca` holds the "
+			  "authorities that vouch for the token server, if those of the system do "
+			  "not.",
 		.example = "users file users\n"
 			   "users dovecot unix:/run/dovecot/auth-client\n",
 		.since = "0.1",

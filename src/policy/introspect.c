@@ -96,12 +96,22 @@ struct introspector *introspector_new(const struct introspect_options *o, struct
 	i->options.client_secret = keep(o->client_secret);
 	i->options.ca_file = keep(o->ca_file);
 	i->options.scope = keep(o->scope);
+	i->options.audience = keep(o->audience);
 	i->options.claim = keep(o->claim);
 	gate_init(&i->gate, o->at_once_max, WAITING_MAX);
 	pthread_mutex_init(&i->lock, NULL);
 	map_init(&i->by_digest);
 	list_init(&i->by_age);
 	return i;
+}
+
+bool introspector_serves(const struct introspector *i, const struct introspect_options *o)
+{
+	const struct introspect_options *own = &i->options;
+
+	return str_eq(own->url, o->url) && str_eq(own->client_id, o->client_id) &&
+	       str_eq(own->scope, o->scope) && str_eq(own->audience, o->audience) &&
+	       str_eq(own->claim, o->claim) && str_eq(own->ca_file, o->ca_file);
 }
 
 static void forget(struct introspector *i, struct remembered *m)
@@ -133,6 +143,7 @@ void introspector_free(struct introspector *i)
 	drop(i->options.client_secret);
 	drop(i->options.ca_file);
 	drop(i->options.scope);
+	drop(i->options.audience);
 	drop(i->options.claim);
 	mem_free(i);
 }
@@ -153,11 +164,27 @@ static bool has_scope(struct str scopes, struct str wanted)
 	return wanted.n == 0;
 }
 
+static struct str text_of_value(const json_t *v)
+{
+	return str_make(json_string_value(v), json_string_length(v));
+}
+
 static struct str text_of(const json_t *object, const char *key)
 {
-	const json_t *v = json_object_get(object, key);
+	return text_of_value(json_object_get(object, key));
+}
 
-	return str_make(json_string_value(v), json_string_length(v));
+/* "aud": a string, or an array of strings (RFC 7662 2.2, RFC 7519 4.1.3) */
+static bool has_audience(const json_t *object, struct str wanted)
+{
+	const json_t *aud = json_object_get(object, "aud");
+
+	if (!wanted.n || str_eq(text_of_value(aud), wanted))
+		return true;
+	for (size_t i = 0; i < json_array_size(aud); i++)
+		if (str_eq(text_of_value(json_array_get(aud, i)), wanted))
+			return true;
+	return false;
 }
 
 static struct str user_of(const json_t *object, struct str claim)
@@ -199,6 +226,8 @@ static enum token_verdict judge_object(const struct introspect_options *o, const
 		return verdict(ret, TOKEN_BAD, "the token has expired");
 	if (!has_scope(text_of(object, "scope"), o->scope))
 		return verdict(ret, TOKEN_BAD, "the token lacks the scope");
+	if (!has_audience(object, o->audience))
+		return verdict(ret, TOKEN_BAD, "the token is for another audience");
 	if (!sasl_text_is_valid(user, SASL_NAME_MAX))
 		return verdict(ret, TOKEN_BAD, "the token names no user");
 	str_copy(ret->user, sizeof(ret->user), user);

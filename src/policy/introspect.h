@@ -23,6 +23,7 @@ struct introspect_options {
 	struct str client_id, client_secret; /* HTTP Basic (RFC 7662 2.1); empty: none */
 	struct str ca_file;		     /* empty: the system's authorities */
 	struct str scope;		     /* that a token must have; empty: any */
+	struct str audience;		     /* that it must be meant for; empty: any */
 	/* the member that holds the user's name; empty: the first of username, email, sub */
 	struct str claim;
 	unsigned timeout_ms;  /* of a whole question */
@@ -31,7 +32,7 @@ struct introspect_options {
 };
 
 enum token_verdict {
-	TOKEN_GOOD, /* active, in time, with the scope, and names a user */
+	TOKEN_GOOD, /* active, in time, with the scope and the audience, and names a user */
 	TOKEN_BAD,
 	TOKEN_LATER, /* nobody could be asked: 454 */
 };
@@ -47,6 +48,8 @@ struct introspector;
 /* Copies the options. NULL: error holds a sentence. */
 struct introspector *introspector_new(const struct introspect_options *o, struct buf *error);
 void introspector_free(struct introspector *i); /* nobody asks any more; NULL is fine */
+/* Was it made with these, whatever the secret? */
+bool introspector_serves(const struct introspector *i, const struct introspect_options *o);
 
 /*
  * user: who the client says he is; he must be whom the token names (without case). Empty: whoever

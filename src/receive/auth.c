@@ -296,14 +296,14 @@ static int last_words(struct exchange *e, bool good) SUSPENDS
 
 	if (!good)
 		count_failure(e, credential_of(e));
+	if (!good && !e->login.why[0])
+		str_copy(e->login.why, sizeof(e->login.why), str_of(sasl_server_why(e->machine)));
 	if (out.n)
 		r = challenge(e, out);
 	if (r < 0)
 		return r;
 	if (good)
 		return r == AUTH_GOES_ON ? AUTH_GOOD : r;
-	if (!e->login.why[0])
-		str_copy(e->login.why, sizeof(e->login.why), str_of(sasl_server_why(e->machine)));
 	return AUTH_WRONG;
 }
 
@@ -377,6 +377,13 @@ static void log_banned(const struct session *s)
 	log_end();
 }
 
+static void log_failure(const struct exchange *e)
+{
+	log_login(e, LOG_LOGIN_FAILED, AUTH_WRONG);
+	if (e->banned && !e->session->client.is_local)
+		log_banned(e->session);
+}
+
 /* The answer to a guess comes the later the more guesses there were. */
 static int pause_for(struct exchange *e, struct str user) SUSPENDS
 {
@@ -419,11 +426,9 @@ static int fail(struct exchange *e) SUSPENDS
 	struct session *s = e->session;
 	int r;
 
-	log_login(e, LOG_LOGIN_FAILED, AUTH_WRONG);
-	if (e->banned && !s->client.is_local) {
-		log_banned(s);
+	log_failure(e);
+	if (e->banned && !s->client.is_local)
 		return session_dismiss(s, ENOUGH, "banned");
-	}
 	r = pause_for(e, sasl_server_user(e->machine));
 	return r < 0 ? r : session_refuse(s, REPLY(535, 5, 7, 8, "Wrong name or password"));
 }
@@ -447,6 +452,8 @@ static int conclude(struct exchange *e, int ending) SUSPENDS
 	case AUTH_TOO_LONG:
 		return session_refuse(s, REPLY(500, 5, 5, 6, "Line too long"));
 	}
+	if (e->counted)
+		log_failure(e);		/* he hung up on the challenge that says so */
 	return ending;
 }
 

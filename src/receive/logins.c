@@ -1,11 +1,11 @@
 /*
  * logins - the backends behind AUTH; see logins.h.
  *
- * A users file is known by its path, a token server by all that its statement says and by the
- * secret it is asked with. What was made once is kept until the end: a reload that names it again
- * finds it, with what it remembers, and sessions on an older configuration never lose theirs. A
- * token server whose secret has changed is a new one; the old one stays behind (a few hundred
- * octets for each such reload).
+ * A users file is known by its path, a token server by all that its statement says and the secret
+ * it is asked with: what a reload demands is demanded of tokens that are remembered, too.
+ * What was made once is kept until the end: a reload that names it again finds it, with what it
+ * remembers, and sessions on an older configuration never lose theirs. A token server whose secret
+ * has changed is a new one; the old one stays behind (a few hundred octets for each such reload).
  *
  * The lock is held for a look-up only.
  */
@@ -34,10 +34,9 @@
 struct backend {
 	struct list in_logins;
 	enum users_kind kind;
-	char *name;			/* owned; the file's path or the URL */
-	char *client, *scope, *claim;	/* owned; of INTROSPECT */
-	uint64_t secret;		/* hash */
+	char *file;			/* owned; of FILE: its path */
 	struct users_source *source;	/* owned; of FILE */
+	uint64_t secret;		/* of INTROSPECT: hash */
 	struct introspector *introspector; /* owned; of INTROSPECT */
 };
 
@@ -53,18 +52,30 @@ struct logins {
 
 /* ---- what there is */
 
-static struct str name_of(const struct users_backend *u)
+static struct introspect_options options_of(const struct users_backend *u, struct str secret)
 {
-	return u->kind == USERS_FILE ? str_of(u->file) : u->url;
+	return (struct introspect_options){
+		.url = u->url,
+		.client_id = u->client,
+		.client_secret = secret,
+		.ca_file = u->ca,
+		.scope = u->scope,
+		.audience = u->audience,
+		.claim = u->claim,
+		.timeout_ms = TOKENS_TIMEOUT_MS,
+		.at_once_max = TOKENS_AT_ONCE,
+		.cache_max = TOKENS_CACHED,
+	};
 }
 
-static bool is_for(const struct backend *b, const struct users_backend *u)
+static bool serves(const struct backend *b, const struct users_backend *u)
 {
-	if (b->kind != u->kind || !str_eq(str_of(b->name), name_of(u)))
+	struct introspect_options o = options_of(u, STR_NONE);
+
+	if (b->kind != u->kind)
 		return false;
-	return b->kind != USERS_INTROSPECT ||
-	       (str_eq(str_of(b->client), u->client) && str_eq(str_of(b->scope), u->scope) &&
-		str_eq(str_of(b->claim), u->claim));
+	return b->kind == USERS_FILE ? strcmp(b->file, u->file) == 0
+				     : introspector_serves(b->introspector, &o);
 }
 
 /* secret NULL: whichever it was named with last. */
@@ -76,7 +87,7 @@ static struct backend *find(struct logins *l, const struct users_backend *u, con
 	LIST_FOR(at, &l->backends) {
 		struct backend *b = LIST_ENTRY(at, struct backend, in_logins);
 
-		if (is_for(b, u) && (!secret || b->secret == *secret)) {
+		if (serves(b, u) && (!secret || b->secret == *secret)) {
 			found = b;
 			break;
 		}
@@ -116,7 +127,7 @@ static void make_file(struct logins *l, const struct users_backend *u, struct bu
 	}
 	b = mem_zalloc(sizeof(*b));
 	b->kind = USERS_FILE;
-	b->name = mem_strdup(u->file);
+	b->file = mem_strdup(u->file);
 	b->source = users_source_new(u->file);
 	users_source_start(b->source, l->world, &text, &text);
 	lines_of(warnings, &text);
@@ -124,44 +135,25 @@ static void make_file(struct logins *l, const struct users_backend *u, struct bu
 	add(l, b);
 }
 
-static struct introspector *introspector_of(const struct users_backend *u, struct str secret,
-					    struct buf *error)
-{
-	const struct introspect_options o = {
-		.url = u->url,
-		.client_id = u->client,
-		.client_secret = secret,
-		.scope = u->scope,
-		.claim = u->claim,
-		.timeout_ms = TOKENS_TIMEOUT_MS,
-		.at_once_max = TOKENS_AT_ONCE,
-		.cache_max = TOKENS_CACHED,
-	};
-
-	return introspector_new(&o, error);
-}
-
 static void make_introspector(struct logins *l, const struct config *c,
 			      const struct users_backend *u, struct buf *warnings)
 {
 	struct buf secret = BUF_INIT(SECRET_MAX), error = BUF_INIT(2048);
+	struct introspect_options o;
 	struct introspector *made = NULL;
 	uint64_t hash;
 
 	if (!u->secret.n || config_secret(c, u->secret, &secret, &error)) {
 		hash = hash_bytes(secret.p, secret.n);
+		o = options_of(u, buf_str(&secret));
 		if (!find(l, u, &hash))
-			made = introspector_of(u, buf_str(&secret), &error);
+			made = introspector_new(&o, &error);
 	}
 	lines_of(warnings, &error);
 	if (made) {
 		struct backend *b = mem_zalloc(sizeof(*b));
 
 		b->kind = USERS_INTROSPECT;
-		b->name = str_dup(u->url);
-		b->client = str_dup(u->client);
-		b->scope = str_dup(u->scope);
-		b->claim = str_dup(u->claim);
 		b->secret = hash;
 		b->introspector = made;
 		add(l, b);
@@ -225,10 +217,7 @@ void logins_free(struct logins *l)
 
 		users_source_free(b->source);
 		introspector_free(b->introspector);
-		mem_free(b->name);
-		mem_free(b->client);
-		mem_free(b->scope);
-		mem_free(b->claim);
+		mem_free(b->file);
 		mem_free(b);
 	}
 	users_unref(l->nobody);

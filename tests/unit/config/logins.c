@@ -42,8 +42,8 @@ static const struct text_case cases[] = {
 	  "and no dot at the beginning\n"
 	  "t.conf:13:37: error: a secret needs whose it is: client NAME\n"
 	  "t.conf:14:6: error: users is not finished; expected: users file FILE | dovecot "
-	  "unix:PATH|ADDRESS:PORT | introspect URL [client NAME secret SECRET] [scope WORD] [claim "
-	  "WORD]\n" },
+	  "unix:PATH|ADDRESS:PORT | introspect URL [client NAME secret SECRET] [scope WORD] "
+	  "[audience WORD] [claim WORD] [ca FILE]\n" },
 	{ "submission without users",
 	  "version 1\nlisten 127.0.0.1 { submission }\n" TAIL,
 	  "t.conf:2:1: error: submission needs users: name them, as in: users file ./users\n" },
@@ -313,7 +313,8 @@ static void test_values(void **state)
 	struct config *c = load_sound(
 		"version 1\nhostname h.example\nlisten 127.0.0.1\nsecrets s\n"
 		"users dovecot unix:/run/x\n"
-		"users introspect https://id.example/x client c secret s scope mail claim email\n"
+		"users introspect https://id.example/x client c secret s scope mail claim email "
+		"audience relay ca company.pem\n"
 		"pop 127.0.0.1:111 { apop; upstream pop.example tls implicit; allow_for 10m }\n"
 		"pop [::1] { upstream 10.0.0.1:1 tls off }\n"
 		"pop 127.0.0.2\n"
@@ -340,6 +341,8 @@ static void test_values(void **state)
 	assert_str_equal(c->users[1].secret, STR("s"));
 	assert_str_equal(c->users[1].scope, STR("mail"));
 	assert_str_equal(c->users[1].claim, STR("email"));
+	assert_str_equal(c->users[1].audience, STR("relay"));
+	assert_str_equal(c->users[1].ca, STR("company.pem"));
 	assert_string_equal(c->secrets, "s");
 	assert_int_equal(c->pops_n, 3);
 	assert_true(c->pops[0].apop && c->pops[0].has_upstream);

@@ -74,6 +74,33 @@ static void test_judge(void **state)
 	}
 }
 
+static void test_audience(void **state)
+{
+	static const struct {
+		const char *aud;
+		enum token_verdict verdict;
+	} rows[] = {
+		{"\"relay\"", TOKEN_GOOD},	    {"[\"web\",\"relay\"]", TOKEN_GOOD},
+		{"\"relays\"", TOKEN_BAD},	    {"[\"web\",7,null]", TOKEN_BAD},
+		{"{\"relay\":1}", TOKEN_BAD},	    {"[]", TOKEN_BAD},
+		{"[[\"relay\"]]", TOKEN_BAD},	    {"null", TOKEN_BAD},
+	};
+	struct introspect_options o = {.audience = STR("relay")};
+	struct token_facts facts;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char json[128];
+
+		snprintf(json, sizeof(json), "{\"active\":true,\"username\":\"anna\",\"aud\":%s}",
+			 rows[i].aud);
+		if (introspect_judge(&o, str_of(json), NOW, &facts) != rows[i].verdict)
+			fail_msg("%s: %s", json, facts.why);
+	}
+	assert_int_equal(introspect_judge(&o, STR("{\"active\":true,\"sub\":\"1\"}"), NOW, &facts),
+			 TOKEN_BAD);
+}
+
 static void test_options(void **state)
 {
 	static const struct {
@@ -337,7 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge),	    cmocka_unit_test(test_options),
 		cmocka_unit_test(test_questions),   cmocka_unit_test(test_cache),
-		cmocka_unit_test(test_unreachable),
+		cmocka_unit_test(test_unreachable), cmocka_unit_test(test_audience),
 	};
 
 	hash_seed(1, 2);
