@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "deliver/body.h"
+#include "deliver/vouch.h"
 
 #include <errno.h>
 
@@ -146,7 +147,7 @@ static enum failure compare_offers(const struct transaction *t)
 		return FAIL_EIGHTBIT;
 	if (!o->smtputf8 && needs_utf8(t))
 		return FAIL_UTF8;
-	if (m->requires_tls && !(o->requiretls && t->client->trust.is_encrypted))
+	if (vouch_is_demanded(m) && !(o->requiretls && t->client->trust.is_encrypted))
 		return FAIL_WISH;
 	return FAIL_NONE;
 }
@@ -166,7 +167,7 @@ static bool write_mail(const struct transaction *t)
 		.body = m->body,
 		.has_body = m->body != BODY_7BIT,
 		.smtputf8 = m->smtputf8,
-		.requiretls = m->requires_tls,
+		.requiretls = m->requires_tls && t->client->trust.is_encrypted,
 		.ret = m->ret,
 		.envid = message_envid(m),
 	};

@@ -18,12 +18,21 @@
 #define HEAD_MAX (64 * 1024)		/* octets of a header section that are looked through */
 #define BLOCK 512			/* octets; there may be 10,000 */
 
+/*
+ * A notice that says REQUIRETLS passes the word on where it can, but is not lost for it (RFC 8689
+ * 5): there is nobody to be told.
+ */
+bool vouch_is_demanded(const struct message *m)
+{
+	return m->requires_tls && message_sender(m).n > 0;
+}
+
 void vouch_begin(struct delivery *v, struct message *m)
 {
 	v->vouch = (struct vouch){
 		.arena.block_size = BLOCK,
 		.message = m,
-		.wish = m->requires_tls ? WISH_REQUIRED : WISH_NOTHING,
+		.wish = vouch_is_demanded(m) ? WISH_REQUIRED : WISH_NOTHING,
 		.has_wish = m->requires_tls,
 	};
 }

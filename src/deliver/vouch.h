@@ -27,6 +27,8 @@ struct vouch {
 	char why[160];
 };
 
+/* Does this message go only where TLS is verified and REQUIRETLS is offered (RFC 8689 4.2.1)? */
+bool vouch_is_demanded(const struct message *m);
 void vouch_begin(struct delivery *v, struct message *m);
 void vouch_done(struct vouch *x);
 /*
