@@ -5,7 +5,8 @@
  * (RSA_METHOD, EC_KEY_METHOD: marked as old in OpenSSL 3, where a provider would be the new way,
  * with ten times the code for the same two calls). The operation runs on the stack of the task that
  * does the handshake, so it may suspend there: OpenSSL sees a call that takes a while. OpenSSL's
- * thread-local error queue may hold another task's errors afterwards; it is cleared.
+ * thread-local error queue may hold another task's errors afterwards; it is cleared. An error of
+ * our own says what happened if there is no signature.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "net/tls_inner.h"
@@ -23,6 +24,14 @@ static EC_KEY_METHOD *ec_method;
 static int rsa_index, ec_index;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* What the log says of a handshake without a signature: OpenSSL would say "EVP lib". */
+enum { NO_SIGNATURE = 1 };
+static ERR_STRING_DATA reasons[] = {
+	{ ERR_PACK(0, 0, NO_SIGNATURE), "the signer gave no signature" },
+	{ 0, NULL },
+};
+static int library;
+
 static ssize_t ask(const struct tls_identity *i, enum key_operation op, const unsigned char *in,
 		   size_t n, unsigned char *out) SUSPENDS
 {
@@ -36,6 +45,8 @@ static ssize_t ask(const struct tls_identity *i, enum key_operation op, const un
 	ERR_clear_error();
 	if (r > 0)
 		memcpy(out, answer, (size_t)r);
+	else
+		ERR_raise(library, NO_SIGNATURE);
 	mem_free(answer);
 	return r;
 }
@@ -73,6 +84,8 @@ static int ec_sign(int type, const unsigned char *digest, int n, unsigned char *
 
 static void make_methods(void)
 {
+	library = ERR_get_next_error_library();
+	ERR_load_strings(library, reasons);
 	rsa_index = RSA_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 	ec_index = EC_KEY_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 	rsa_method = RSA_meth_dup(RSA_get_default_method());

@@ -162,9 +162,14 @@ static pid_t spawn(const struct signer_keeper *k, const struct signer_start *sta
 	return 0;
 }
 
-/* The one before ends by itself when the worker has closed its channels, too. */
+/*
+ * The one before: it would end by itself when the worker has closed its channels, too, but not if
+ * it hangs. What it was asked is asked of the next one.
+ */
 static void forget(struct signer_keeper *k)
 {
+	if (k->pid)
+		kill(k->pid, SIGKILL);
 	if (k->start.n)
 		close_all(k->channels, k->loops);
 	signer_start_done(&k->start);
@@ -203,17 +208,22 @@ bool signer_keeper_has(const struct signer_keeper *k, pid_t pid)
 }
 
 /* At once the first time; then after 1 s, 2 s ... */
-void signer_keeper_died(struct signer_keeper *k, int status)
+static void plan_restart(struct signer_keeper *k)
 {
 	uint64_t wait_s = 0;
 
-	if (now() - k->started > HEALTHY_NS)
-		k->deaths = 0;
 	if (k->deaths)
 		wait_s = k->deaths > 5 ? RESTART_MAX_S : 1ull << (k->deaths - 1);
 	k->deaths++;
-	k->pid = 0;
 	k->restart_at = now() + wait_s * SECOND;
+}
+
+void signer_keeper_died(struct signer_keeper *k, int status)
+{
+	if (now() - k->started > HEALTHY_NS)
+		k->deaths = 0;
+	k->pid = 0;
+	plan_restart(k);
 	fprintf(stderr, "relevo: the signer died (%s); it is started again.\n",
 		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");
 }
@@ -235,7 +245,7 @@ bool signer_keeper_restart(struct signer_keeper *k)
 	} else {
 		fprintf(stderr, "relevo: %s", messages.n ? buf_cstr(&messages)
 							: "no new signer could start.\n");
-		k->restart_at = now() + RESTART_MAX_S * SECOND;
+		plan_restart(k);
 	}
 	mem_free(channels);
 	buf_done(&messages);
