@@ -29,17 +29,19 @@ FOLDERS = 'active bounce corrupt defer deferred flush hold incoming private save
 
 class Postfix:
     """
-    Relays everything to next_port. With domains and addresses it listens on these addresses, takes mail for these domains,
+    Relays everything to next_port of this machine, or to next_hop as its relayhost says it; inside: puts its command into a
+    namespace. With domains and addresses it listens on these addresses, takes mail for these domains,
     and throws it away at the end: delivered() counts it.
     """
 
-    def __init__(self, next_port=None, addresses=('127.0.0.1',), domains=(), more=''):
+    def __init__(self, next_port=None, addresses=('127.0.0.1',), domains=(), more='', next_hop=None, inside=list):
         self.folder, self.addresses = tempfile.mkdtemp(prefix='postfix-e2e-'), addresses
         self.port = free_port(addresses[0])
         os.chmod(self.folder, 0o755)
         self.conf, queue, data = (os.path.join(self.folder, x) for x in ('conf', 'spool', 'data'))
         self.make_folders(queue, data)
-        way = 'relayhost = [127.0.0.1]:%d\nmynetworks = 127.0.0.0/8\n' % next_port if next_port else \
+        next_hop = next_hop or next_port and '[127.0.0.1]:%d' % next_port
+        way = 'relayhost = %s\nmynetworks = 127.0.0.0/8\n' % next_hop if next_hop else \
             'mynetworks =\nrelay_domains = %s\nrelay_transport = discard:\nsmtpd_relay_restrictions = reject_unauth_destination\n' % \
             ' '.join(domains)
         with open(os.path.join(self.conf, 'main.cf'), 'w') as f:
@@ -50,7 +52,7 @@ class Postfix:
                     % (queue, data, self.folder, way, more))
         with open(os.path.join(self.conf, 'master.cf'), 'w') as f:
             f.write(''.join('%s:%d inet n - n - - smtpd\n' % (a, self.port) for a in addresses) + SERVICES)
-        self.p = subprocess.Popen(['/usr/lib/postfix/sbin/master', '-d', '-c', self.conf], stdin=subprocess.DEVNULL,
+        self.p = subprocess.Popen(inside(['/usr/lib/postfix/sbin/master', '-d', '-c', self.conf]), stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
                                   env=dict(os.environ, MAIL_CONFIG=self.conf))
         try:
