@@ -1,5 +1,5 @@
 """TLS towards us: STARTTLS and TLS at once, real clients, what is injected, reloads, client certificates, what a scanner finds."""
-import os, re, signal, socket, ssl, subprocess, time
+import json, os, re, signal, socket, ssl, subprocess, time
 
 import pytest
 
@@ -331,3 +331,21 @@ def test_sslscan(secure, implicit):
     assert ciphers
     for bits, cipher in ciphers:
         assert int(bits) >= 128 and re.match(r'TLS_|ECDHE-', cipher) and not re.search('CBC|SHA$|RC4|3DES|NULL', cipher), cipher
+
+
+@pytest.mark.parametrize('implicit, checks', [(True, ['-p', '-S', '-U']), (False, ['-p', '-H', '-I', '-R', '-Z'])])
+def test_testssl(secure, implicit, checks, tmp_path):
+    """Nothing above LOW in versions, certificate, known attacks. The whole scan takes minutes: docs/design/security.md has its result."""
+    command = [need('testssl'), '--quiet', '--color', '0', '--warnings', 'off', '--nodns', 'none', '--openssl', need('openssl'),
+               '--add-ca', secure.ca.certificate, '--connect-timeout', '10', '--openssl-timeout', '10', '-oj', str(tmp_path / 'found.json'),
+               *([] if implicit else ['-t', 'smtp']), *checks, '--ip', '127.0.0.1',
+               'localhost:%d' % (secure.implicit if implicit else secure.port)]
+    r = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240 * PATIENCE)
+    found = json.loads((tmp_path / 'found.json').read_text())
+    # WARN and DEBUG are about the scan; and our authority has no list of what it revoked
+    bad = [f for f in found if f['severity'] not in ('OK', 'INFO', 'LOW', 'WARN', 'DEBUG') and f['id'] != 'cert_revocation']
+    assert not bad, (bad, r.stdout)
+    told = {f['id']: f['finding'] for f in found}
+    assert told['TLS1_1'].startswith('not offered') and told['TLS1_2'].startswith('offered') and told['TLS1_3'].startswith('offered')
+    for attack in ('heartbleed', 'CCS', 'secure_client_renego') + (('ROBOT', 'SWEET32', 'LUCKY13') if implicit else ()):
+        assert 'not vulnerable' in told[attack] or 'not support' in told[attack], (attack, told[attack])
