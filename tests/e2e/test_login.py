@@ -249,6 +249,10 @@ service auth {
   unix_listener %(d)s/socket {
     mode = 0666
   }
+  inet_listener {
+    address = 127.0.0.1
+    port = %(port)d
+  }
 }
 service anvil {
   chroot =
@@ -258,6 +262,7 @@ service anvil {
 
 @pytest.fixture
 def dovecot(tmp_path):
+    """(the socket that judges logins, the same by TCP, the process)"""
     if os.getuid() != 0:
         pytest.skip('Dovecot needs root to start')
     program = shutil.which('dovecot', path='/usr/sbin:/usr/bin')
@@ -265,7 +270,8 @@ def dovecot(tmp_path):
         pytest.fail('dovecot is not installed: run tools/deps')
     d = tmp_path / 'dovecot'
     d.mkdir()
-    (d / 'conf').write_text(DOVECOT % {'d': d})
+    port = free_port()
+    (d / 'conf').write_text(DOVECOT % {'d': d, 'port': port})
     (d / 'passwd').write_text('%s:{PLAIN}%s\n' % (USER, PASSWORD))
     p = subprocess.Popen([program, '-F', '-c', str(d / 'conf')], stdin=subprocess.DEVNULL)
     socket_path = d / 'socket'
@@ -276,7 +282,7 @@ def dovecot(tmp_path):
         p.terminate()
         p.wait()
         raise
-    yield socket_path, p
+    yield socket_path, port, p
     if p.poll() is None:
         p.terminate()
         p.wait(10)
@@ -284,7 +290,7 @@ def dovecot(tmp_path):
 
 @pytest.mark.parametrize('kind', ['plain', 'login', 'scram-sha-256'])
 def test_dovecot(make_relay, make_sink, tmp_path, dovecot, kind):
-    path, p = dovecot
+    path, _, p = dovecot
     s = Submission(make_relay, make_sink, tmp_path, users='users dovecot unix:%s' % path)
 
     def msmtp(password):
