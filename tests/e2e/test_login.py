@@ -14,7 +14,7 @@ CONF = '''tls {
 listen 127.0.0.1:%(submission)d {
 	submission
 	tls required
-	login mechanisms plain login scram-sha-1 scram-sha-256 scram-sha-256-plus
+	login mechanisms %(mechanisms)s
 }
 %(users)s
 route next {
@@ -24,11 +24,12 @@ route next {
 %(more)s
 accept from login to any via next
 '''
+OFFERED = 'plain login scram-sha-1 scram-sha-256 scram-sha-256-plus'
 USER, PASSWORD = 'alice@client.example', 'Open Sesame!'
 
 
 class Submission:
-    def __init__(self, make_relay, make_sink, folder, users=None, more=''):
+    def __init__(self, make_relay, make_sink, folder, users=None, more='', mechanisms=OFFERED):
         self.ca, self.sink = Authority(folder / 'ca'), make_sink()
         server = self.ca.issue('relay.test.example', ['relay.test.example', 'localhost', '127.0.0.1'])
         self.port = free_port()
@@ -38,7 +39,7 @@ class Submission:
             users = 'users file ' + path
         self.users = path
         self.relay = make_relay(CONF % dict(certificate=server.certificate, key=server.key, submission=self.port, users=users,
-                                            sink=self.sink.port, more=more))
+                                            sink=self.sink.port, more=more, mechanisms=mechanisms))
 
     def smtp(self):
         s = smtplib.SMTP('localhost', self.port, timeout=20 * PATIENCE)
@@ -83,6 +84,37 @@ def test_curl(submission, kind, tmp_path):
         pytest.skip('this curl has no SCRAM')
     run(args)
     arrived(submission.sink, b'with ESMTPSA (TLSv1.')
+
+
+@pytest.mark.parametrize('kind', ['PLAIN', 'LOGIN', 'SCRAM-SHA-1', 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-256', 'SCRAM-SHA-256-PLUS'])
+def test_gsasl(make_relay, make_sink, tmp_path, kind):
+    """GNU SASL knows channel binding; a wrong password is wrong there, too."""
+    s = Submission(make_relay, make_sink, tmp_path, mechanisms=kind.lower())
+
+    def login(password):
+        return subprocess.run([need('gsasl'), '--smtp', '--connect=localhost:%d' % s.port, '--x509-ca-file=' + s.ca.certificate,
+                               '--mechanism=' + kind, '--authentication-id=' + USER, '--password=' + password] + ([] if kind.endswith('PLUS') else ['--no-cb']),
+                              input='', text=True, capture_output=True, timeout=60 * PATIENCE)
+    r = login(PASSWORD)
+    assert r.returncode == 0, r.stderr + r.stdout
+    assert s.relay.wait_event('login')[0]['mechanism'] == kind
+    assert login('wrong').returncode != 0
+    assert s.relay.wait_event('login-failed')[0]['user'] == USER
+
+
+@pytest.mark.parametrize('kind', ['CRAM-MD5', 'CRAM-SHA1', 'DIGEST-MD5'])
+def test_what_is_not_offered(submission, kind):
+    """swaks knows these; they want the password in the file, so they are not there."""
+    r = subprocess.run([need('swaks'), '--server', 'localhost', '--port', str(submission.port), '--tls', '--auth', kind, '--auth-user', USER,
+                        '--auth-password', PASSWORD, '--from', USER, '--to', 'b@dest.example'], capture_output=True, text=True,
+                       timeout=60 * PATIENCE)
+    assert r.returncode == 28 and '\n ~> AUTH' not in r.stdout, (r.returncode, r.stdout)
+    with submission.smtp() as s:
+        s.ehlo()
+        assert kind.lower() not in s.esmtp_features['auth'].lower().split()
+        assert s.docmd('AUTH ' + kind)[0] == 504
+        assert s.docmd('AUTH ' + kind.lower(), '=')[0] == 504
+    assert not submission.sink.messages and not submission.relay.events('login')
 
 
 def test_nodemailer(submission):
