@@ -298,7 +298,7 @@ class Relay:
         os.chmod(self.folder, 0o755)
         self.state, self.port = os.path.join(self.folder, 'state'), free_port()
         self.conf, self.log = os.path.join(self.folder, 'relevo.conf'), os.path.join(self.folder, 'log')
-        self.base, self.env, self.p = base, env, None
+        self.base, self.env, self.p, self.inside = base, env, None, list     # inside: puts a command into a namespace
         self.configure(text)
         if start:
             self.start()
@@ -311,7 +311,7 @@ class Relay:
         out = open(self.log, 'ab')
         if 'LD_PRELOAD' in (self.env or {}):
             args = (*args, '--no-sandbox')      # what is loaded reads files and makes calls of its own
-        self.p = subprocess.Popen([BINARY, 'run', '-c', self.conf, *args], stdin=subprocess.DEVNULL, stdout=out,
+        self.p = subprocess.Popen(self.inside([BINARY, 'run', '-c', self.conf, *args]), stdin=subprocess.DEVNULL, stdout=out,
                                   stderr=out, cwd=self.folder, env=dict(os.environ, **(self.env or {})),
                                   start_new_session=True)
         out.close()

@@ -158,6 +158,7 @@ def test_postfix_and_dovecot(make_relay, make_postfix, authority, dovecot, mecha
 smtpd_tls_cert_file = %s
 smtpd_tls_key_file = %s
 smtpd_sasl_auth_enable = yes
+smtpd_error_sleep_time = 0
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:127.0.0.1:%d
 smtpd_relay_restrictions = permit_sasl_authenticated, reject

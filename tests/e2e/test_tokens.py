@@ -3,8 +3,9 @@ import base64, contextlib, http.server, json, os, pathlib, smtplib, ssl, subproc
 
 import pytest
 
+import dns, validator
 from certs import Authority
-from relevo import PATIENCE, free_port, wait_for
+from relevo import BINARY, PATIENCE, free_port, wait_for
 from test_clients import MESSAGE, arrived, need, run
 
 USER, OTHER = 'ann@client.example', 'bob@client.example'
@@ -14,7 +15,7 @@ tls {
 	certificate %(certificate)s
 	key %(key)s
 }
-users introspect https://127.0.0.1:%(tokens)d/introspect client relay secret id ca %(folder)s/ca.pem %(demands)s
+users introspect https://%(host)s:%(tokens)d/introspect client relay secret id ca %(folder)s/ca.pem %(demands)s
 listen 127.0.0.1:%(submission)d {
 	submission
 	tls required
@@ -70,11 +71,12 @@ class TokenServer:
 
 class Tokens:
     def __init__(self, make_relay, make_sink, folder, demands='', trusted=True, name='127.0.0.1',
-                 mechanisms=''):
+                 mechanisms='', inside=list):
         self.ca, self.sink = Authority(folder / 'ca'), make_sink()
         server = self.ca.issue('localhost', ['localhost', '127.0.0.1'])
         self.server = TokenServer(self.ca.issue(name))
         self.port, self.relay = free_port(), make_relay('', start=False)
+        self.relay.inside = inside
         here = pathlib.Path(self.relay.folder)
         (here / 'ca.pem').write_text((self.ca if trusted else Authority(folder / 'another', 'Another')).read())
         (here / 'secrets').mkdir()
@@ -82,7 +84,7 @@ class Tokens:
         (here / 'secrets' / 'id').chmod(0o600)
         self.words = dict(folder=here, certificate=server.certificate, key=server.key, tokens=self.server.port,
                           submission=self.port, sink=self.sink.port,
-                          mechanisms=mechanisms)
+                          mechanisms=mechanisms, host='127.0.0.1' if inside is list else name)
         self.relay.configure(CONF % dict(self.words, demands=demands))
         self.relay.start()
 
@@ -181,6 +183,20 @@ def test_who_may_send_as_whom(make_tokens, kind):
     assert [e['user'] for e in t.relay.wait_event('login', n)] == [USER] * n
 
 
+def test_senders_of_a_users_file(make_tokens, tmp_path):
+    """Where a users file knows the user that the token names, it says as whom he may send."""
+    users = str(tmp_path / 'users')
+    run([BINARY, 'user', 'add', USER, '-f', users, '--password-stdin'], input='Open Sesame!\n')
+    run([BINARY, 'user', 'allow', USER, 'sales@client.example', '.shop.example', '-f', users])
+    t = make_tokens(demands='\nusers file ' + users)
+    t.server.tokens['good'] = {'active': True, 'username': USER}
+    with t.smtp() as s:
+        assert t.login('XOAUTH2', 'good', s=s)[0] == 235
+        for sender, code in ((USER, 553), (OTHER, 553), ('sales@client.example', 250), ('x@a.shop.example', 250), ('', 250)):
+            assert s.mail(sender)[0] == code, sender
+            s.rset()
+
+
 @pytest.mark.parametrize('demands, answer, why', [
     ('', {'active': False}, 'the token is not active'),
     ('', {'active': True, 'username': USER, 'exp': 1000000000}, 'the token has expired'),
@@ -273,6 +289,20 @@ def test_a_server_that_does_not_prove_itself(make_tokens, words):
     t = make_tokens(**words)
     assert t.login('XOAUTH2', 'x')[0] == 454
     assert not t.server.asked and 'the token server: SSL' in t.why()
+
+
+@pytest.mark.skipif(not dns.available(), reason='nsd is not installed')
+def test_by_name(make_tokens, tmp_path):
+    """The system's resolver is asked for the server's address, from within the sandbox."""
+    zone, anchor = dns.sign(tmp_path, 'there.example', 'id A 127.0.0.1\n')
+    with contextlib.ExitStack() as stack:
+        names = stack.enter_context(dns.NameServer({'there.example': zone}, tmp_path))
+        resolver = validator.Validator('there.example', anchor, names)
+        stack.callback(resolver.stop)
+        t = make_tokens(name='id.there.example', inside=resolver.inside)
+        t.server.tokens['good'] = {'active': True, 'username': USER}
+        assert 'system calls filtered' in t.relay.wait_event('sandbox')[0]['text']
+        assert t.login('XOAUTH2', 'good')[0] == 235, t.relay.text()
 
 
 def test_remembered(make_tokens):
