@@ -1,5 +1,5 @@
 """Logins: every mechanism by real clients, submission, who may send as whom, guesses, what is never logged, Dovecot."""
-import base64, contextlib, http.server, json, os, shutil, smtplib, ssl, subprocess, threading, time, urllib.parse
+import base64, contextlib, os, shutil, smtplib, ssl, subprocess, time
 
 import pytest
 
@@ -193,63 +193,6 @@ def test_exporter_in_tls_1_2(submission, extended, code):
         first = base64.b64encode(b'p=tls-exporter,,n=%s,r=abcdefgh' % USER.encode()).decode()
         assert s.docmd('AUTH', 'SCRAM-SHA-256-PLUS ' + first)[0] == code
         assert s.docmd('*')[0] in (500, 501)
-
-
-class Tokens(http.server.BaseHTTPRequestHandler):
-    """A token server: tokens are the JSON that it answers, in base64."""
-
-    def do_POST(self):
-        form = urllib.parse.parse_qs(self.rfile.read(int(self.headers['Content-Length'])).decode())
-        right = self.headers['Authorization'] == 'Basic ' + base64.b64encode(b'mail-relay:s3cret').decode()
-        body = base64.b64decode(form['token'][0]) if right else b'{}'
-        self.send_response(200 if right else 401)
-        self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
-def test_tokens(make_relay, make_sink, tmp_path):
-    """What `users introspect` says is asked for: who asks, the scope, the member that names the user; by reload too."""
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Tokens)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        (tmp_path / 'secrets').mkdir(mode=0o700)
-        (tmp_path / 'secrets' / 'tokens').write_text('s3cret\n')
-        os.chmod(tmp_path / 'secrets' / 'tokens', 0o600)
-        users = 'secrets %s\nusers introspect http://127.0.0.1:%d/ client mail-relay secret tokens scope mail.send claim email' % (
-            tmp_path / 'secrets', server.server_address[1])
-        s = Submission(make_relay, make_sink, tmp_path, users=users)
-        with open(s.relay.conf) as f:
-            conf = f.read().replace('login mechanisms plain login scram-sha-1 scram-sha-256 scram-sha-256-plus', 'login mechanisms xoauth2')
-        with open(s.relay.conf, 'w') as f:
-            f.write(conf)
-        s.relay.command('reload')
-
-        def login(**facts):
-            token = base64.b64encode(json.dumps(dict(active=True, **facts)).encode()).decode()
-            with s.smtp() as c:
-                c.ehlo()
-                first = base64.b64encode(('user=%s\1auth=Bearer %s\1\1' % (USER, token)).encode()).decode()
-                code = c.docmd('AUTH', 'XOAUTH2 ' + first)[0]
-                return c.docmd('')[0] if code == 334 else code
-        good = dict(email=USER, username='somebody@else.example', scope='openid mail.send')
-        assert login(**good) == 235
-        assert login(email=USER, scope='openid') == 535
-        assert login(username=USER, email='somebody@else.example', scope='mail.send') == 535
-        with open(s.relay.conf, 'w') as f:
-            f.write(conf.replace('scope mail.send', 'scope mail.other'))
-        s.relay.command('reload')
-        assert login(**good) == 535
-        with open(s.relay.conf, 'w') as f:
-            f.write(conf)
-        s.relay.command('reload')
-        assert login(**good) == 235
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_transcript_masks(make_relay, make_sink, tmp_path):

@@ -323,6 +323,9 @@ def test_remembered(make_tokens):
     t.relay.command('reload')
     assert t.login('XOAUTH2', 'good')[0] == 334
     assert t.why(3) == 'the token lacks the scope'      # he hung up before he was told, all the same
+    t.relay.configure(CONF % dict(t.words, demands=''))
+    t.relay.command('reload')
+    assert t.login('XOAUTH2', 'good')[0] == 235
     told = t.relay.text()
     for word in ('good', 'short', SECRET, base64.b64encode(response('XOAUTH2', 'good')).decode()):
         assert word not in told
