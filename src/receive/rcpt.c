@@ -62,6 +62,13 @@ static bool has_enough_for_null(const struct session *s)
 	       session_is_strange(s);
 }
 
+static int refuse(struct session *s, struct reply reply) SUSPENDS
+{
+	s->transaction.refused_n++;
+	return session_refuse(s, reply);
+}
+
+/* Nothing is kept of what is refused or named again: a client without end would fill memory. */
 int rcpt_handle(struct session *s, struct str args)
 {
 	struct transaction *t = &s->transaction;
@@ -71,23 +78,15 @@ int rcpt_handle(struct session *s, struct str args)
 
 	if (t->intake || t->failed)
 		return session_refuse(s, REPLY(503, 5, 5, 1, "Content has begun"));
-	if (!rcpt_parse(args, s->extended ? OFFER_DSN : 0, t->smtputf8, &command, &reply)) {
-		t->refused_n++;
-		return session_refuse(s, reply);
-	}
-	if (t->recipients_n >= s->config->message.recipients_max) {
-		t->refused_n++;
-		return session_refuse(s, REPLY(452, 4, 5, 3, "Too many recipients"));
-	}
-	if (has_enough_for_null(s)) {
-		t->refused_n++;
-		return session_refuse(s, REPLY(452, 4, 5, 3, "From <> to one recipient at a time"));
-	}
+	if (!rcpt_parse(args, s->extended ? OFFER_DSN : 0, t->smtputf8, &command, &reply))
+		return refuse(s, reply);
+	if (t->recipients_n >= s->config->message.recipients_max)
+		return refuse(s, REPLY(452, 4, 5, 3, "Too many recipients"));
+	if (has_enough_for_null(s))
+		return refuse(s, REPLY(452, 4, 5, 3, "From <> to one recipient at a time"));
 	decide(s, &command, &decision);
-	if (decision.verdict != VERDICT_ACCEPT) {
-		t->refused_n++;
-		return session_refuse(s, decision.reply);
-	}
+	if (decision.verdict != VERDICT_ACCEPT)
+		return refuse(s, decision.reply);
 	transaction_add(s, &command, &decision);
 	return session_say(s, STR("250 2.1.5 Recipient ok\r\n"));
 }
