@@ -82,6 +82,7 @@ struct config_listen {
 	/* octets per second that content must average, after a grace of 30 s; 0: none */
 	uint64_t rate_min;
 	uint32_t errors_max;		/* refused commands before 421 */
+	uint32_t idle_commands_max;	/* without a message in between, before 421 */
 	uint32_t connections_max;	/* sessions at once on this address; then 421 */
 	struct str banner;		/* behind the host name in the greeting */
 };

@@ -74,7 +74,26 @@
 		.max = 100000,
 		.fallback = "20",
 		.meaning = "How many commands of a session may be refused; then 421.",
+		.detail = "Refusals for now (4xx) do not count here; of them a session has 10,000 "
+			  "between two messages.",
 		.example = "listen 127.0.0.1:25 { errors_max 20 }\n",
+		.since = "0.1",
+	},
+	{
+		.name = "idle_commands_max",
+		.in = BLOCK_LISTEN,
+		.arguments = "COUNT",
+		ONE,
+		.value = VALUE_COUNT,
+		FIELD(struct config_listen, idle_commands_max),
+		.min = 1,
+		.max = 100000,
+		.fallback = "100",
+		.meaning = "How many commands that bring no message forward a session may say "
+			   "between two messages; then 421.",
+		.detail = "Those are EHLO, HELO, RSET, NOOP, VRFY, EXPN and HELP. A client that "
+			  "keeps its connection alive by NOOP may need more.",
+		.example = "listen 127.0.0.1:25 { idle_commands_max 500 }\n",
 		.since = "0.1",
 	},
 	{

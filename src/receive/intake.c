@@ -355,7 +355,7 @@ int intake_finish(struct session *s)
 	if (r < 0)
 		return session_refuse(s, disk_trouble(r));
 	schedule_add(receive->schedule, m);
-	s->messages++;
+	session_has_brought(s);
 	log_received(s, m);
 	if (receive->help.strangers)
 		strangers_good(receive->help.strangers, s->config, session_clients(s), &s->client,

@@ -15,6 +15,10 @@
  * tarpit_after come late: the task sleeps, which costs nothing; so that the connections of an
  * address are not used up by sleepers, beyond a quarter of them the client is cut instead.
  *
+ * What a session may say is bounded in every way: refusals for good by errors_max, refusals for now
+ * by DEFERRALS_MAX, commands that bring no message forward by idle_commands_max. The last two count
+ * from one message to the next: a client that sends mail may go on for session_max.
+ *
  * Ends: every wait may say -ETIMEDOUT (421 4.4.2) or -ECANCELED (shutdown, 421 4.3.2); a verb may
  * end the session by session_end. All unwind to session_main, which says the farewell and logs the
  * totals.
@@ -30,6 +34,7 @@
 #define FAREWELL (2 * SECOND)	/* for the last words to arrive */
 #define ARGS_LOGGED 320		/* octets of a refused MAIL's or RCPT's line in the log */
 #define TARPIT_SHARE 4		/* one of so many connections of an address may wait in it */
+#define DEFERRALS_MAX 10000	/* 4xx without a message in between: each is a line of the log */
 
 enum needs { NOTHING, HELLO, TRANSACTION };
 enum group { ANYWHERE, LAST, ALONE };	/* ALONE: last, and what is there behind it is an error */
@@ -40,29 +45,31 @@ struct row {
 	uint8_t group;		/* enum group */
 	bool bare;		/* takes no arguments */
 	bool plain;		/* before TLS, too, where it is required (RFC 3207 4) */
+	bool idle;		/* brings no message forward: see idle_commands_max */
 	uint16_t line_max;	/* octets with CRLF; 0: COMMAND_LINE_MAX */
 };
 
 #define LONG COMMAND_LINE_EXTENDED_MAX	/* parameters lengthen it: RFC 5321 4.5.3.1.4 */
 
 static const struct row rows[] = {
-	[VERB_EHLO] = { ehlo_handle, NOTHING, ALONE, false, true, 0 },
-	[VERB_HELO] = { helo_handle, NOTHING, ALONE, false, true, 0 },
-	[VERB_MAIL] = { mail_handle, HELLO, ANYWHERE, false, false, LONG },
-	[VERB_RCPT] = { rcpt_handle, TRANSACTION, ANYWHERE, false, false, LONG },
-	[VERB_DATA] = { data_handle, TRANSACTION, ALONE, true, false, 0 },
+	[VERB_EHLO] = { ehlo_handle, NOTHING, ALONE, false, true, true, 0 },
+	[VERB_HELO] = { helo_handle, NOTHING, ALONE, false, true, true, 0 },
+	[VERB_MAIL] = { mail_handle, HELLO, ANYWHERE, false, false, false, LONG },
+	[VERB_RCPT] = { rcpt_handle, TRANSACTION, ANYWHERE, false, false, false, LONG },
+	[VERB_DATA] = { data_handle, TRANSACTION, ALONE, true, false, false, 0 },
 	/* Octets follow this one, whatever is wrong with it: only the handler may refuse it. */
-	[VERB_BDAT] = { bdat_handle, NOTHING, ANYWHERE, false, true, LONG },
-	[VERB_RSET] = { rset_handle, NOTHING, ANYWHERE, true, false, 0 },
-	[VERB_NOOP] = { noop_handle, NOTHING, LAST, false, true, 0 },
-	[VERB_VRFY] = { vrfy_handle, NOTHING, LAST, false, false, 0 },
-	[VERB_EXPN] = { expn_handle, NOTHING, LAST, false, false, 0 },
-	[VERB_HELP] = { help_handle, NOTHING, ANYWHERE, false, false, 0 },
-	[VERB_QUIT] = { quit_handle, NOTHING, LAST, true, true, 0 },
-	[VERB_STARTTLS] = { starttls_handle, HELLO, ALONE, true, true, 0 },
-	[VERB_AUTH] = { auth_handle, HELLO, LAST, false, false, COMMAND_LINE_AUTH_MAX },
-	[VERB_ETRN] = { etrn_handle, HELLO, LAST, false, false, 0 },
-	[VERB_XCLIENT] = { xclient_handle, NOTHING, LAST, false, true, LONG },
+	[VERB_BDAT] = { bdat_handle, NOTHING, ANYWHERE, false, true, false, LONG },
+	[VERB_RSET] = { rset_handle, NOTHING, ANYWHERE, true, false, true, 0 },
+	[VERB_NOOP] = { noop_handle, NOTHING, LAST, false, true, true, 0 },
+	[VERB_VRFY] = { vrfy_handle, NOTHING, LAST, false, false, true, 0 },
+	[VERB_EXPN] = { expn_handle, NOTHING, LAST, false, false, true, 0 },
+	[VERB_HELP] = { help_handle, NOTHING, ANYWHERE, false, false, true, 0 },
+	[VERB_QUIT] = { quit_handle, NOTHING, LAST, true, true, false, 0 },
+	[VERB_STARTTLS] = { starttls_handle, HELLO, ALONE, true, true, false, 0 },
+	[VERB_AUTH] = { auth_handle, HELLO, LAST, false, false, false,
+			COMMAND_LINE_AUTH_MAX },
+	[VERB_ETRN] = { etrn_handle, HELLO, LAST, false, false, false, 0 },
+	[VERB_XCLIENT] = { xclient_handle, NOTHING, LAST, false, true, false, LONG },
 };
 
 /* ---- what verbs use */
@@ -96,6 +103,12 @@ int session_say_all(struct session *s, const struct str *pieces, size_t n)
 int session_flush(struct session *s)
 {
 	return stream_flush(s->stream, reply_deadline(s));
+}
+
+void session_has_brought(struct session *s)
+{
+	s->messages++;
+	s->idle_commands = s->deferrals = 0;
 }
 
 bool session_has_input(struct session *s)
@@ -204,13 +217,21 @@ static int tarpit(struct session *s) SUSPENDS
 	return r;
 }
 
+/* What is refused for now is no fault of the client's: it has a larger budget. */
+static bool is_one_too_many(struct session *s, const struct reply *reply)
+{
+	if (reply_is_permanent(reply))
+		return ++s->errors > s->listen->errors_max;
+	return ++s->deferrals > DEFERRALS_MAX;
+}
+
 int session_refuse(struct session *s, struct reply reply)
 {
 	const struct reply enough = REPLY(421, 4, 7, 0, "Too many errors, closing");
 	const struct config_clients *c = session_clients(s);
 	int r = 0;
 
-	if (reply_is_permanent(&reply) && ++s->errors > s->listen->errors_max)
+	if (is_one_too_many(s, &reply))
 		return session_dismiss(s, enough, "errors");
 	log_refused(s, &reply);
 	if (c->tarpit_ns && s->errors > c->tarpit_after && !s->client.is_local)
@@ -294,6 +315,12 @@ static int out_of_order(struct session *s) SUSPENDS
 	return session_refuse(s, REPLY(503, 5, 5, 1, "Send MAIL first"));
 }
 
+static int dismiss_idle(struct session *s) SUSPENDS
+{
+	return session_dismiss(s, REPLY(421, 4, 7, 0, "Too many commands without a message"),
+			       "idle");
+}
+
 static bool comes_too_early(const struct session *s, const struct row *row)
 {
 	return (row->needs >= HELLO && !s->helo.n) ||
@@ -306,6 +333,8 @@ static int dispatch(struct session *s, const struct row *row, size_t line_n,
 	s->client_speaks |= s->was_named && s->verb != VERB_XCLIENT;
 	if (line_n + 2 > (row->line_max ? row->line_max : COMMAND_LINE_MAX))
 		return session_refuse(s, REPLY(500, 5, 5, 2, "Line too long"));
+	if (row->idle && ++s->idle_commands > s->listen->idle_commands_max)
+		return dismiss_idle(s);
 	if (!row->plain && session_lacks_tls(s))
 		return session_refuse(s, REPLY(530, 5, 7, 0, "Say STARTTLS first"));
 	if (comes_too_early(s, row))

@@ -67,6 +67,7 @@ struct session {
 	const char *reason;		/* why it ended: a literal */
 	uint64_t began, ends;		/* loop time */
 	uint32_t messages, commands, errors, etrns;
+	uint32_t idle_commands, deferrals;	/* since the last message */
 	uint64_t octets;		/* of content, thrown away or not */
 	char id[SESSION_ID_MAX];
 	struct transaction transaction;
@@ -102,6 +103,7 @@ int session_lost(struct session *s);
 /* The same with a 421 before it. */
 int session_dismiss(struct session *s, struct reply reply, const char *reason) SUSPENDS;
 int session_flush(struct session *s) SUSPENDS;
+void session_has_brought(struct session *s);	/* a message: budgets begin anew */
 /* Octets are there that the client sent before it could have seen what is said next. */
 bool session_has_input(struct session *s);
 /* So long from now, but not beyond the end of the session's time. */

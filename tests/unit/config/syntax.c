@@ -125,6 +125,7 @@ static const struct text_case cases[] = {
 		"accept from local to any via r\n",
 		"t.conf:2:20: error: unknown statement in a listen block: \"banna\"; expected "
 		"one of timeout, data_timeout, session_max, rate_min, errors_max, "
+		"idle_commands_max, "
 		"connections_max, banner, tls, client_certificates, submission, login, proxy, "
 		"xclient, dns_list, dns_list_reject, reverse_name, helo_check, greylist, "
 		"early_talker, greet_delay, tarpit, null_one_recipient; did you mean "

@@ -253,6 +253,72 @@ static void test_session_max(void **state)
 	rig_close(&g);
 }
 
+/* Commands that bring no message forward, up to the last that is allowed and one more. */
+static void test_idle_commands(void **state)
+{
+	static const char *const lines[] = { "NOOP\r\n", "RSET\r\n", "VRFY x\r\n", "HELP\r\n",
+					     "EHLO x\r\n" };
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	rig_open(&g, "listen 127.0.0.1:2525 { idle_commands_max 11 }\n" CONFIG_RULES, 1);
+	begin(&c, &g);		/* EHLO is the first */
+	for (int round = 0; round < 2; round++) {
+		for (int i = round == 0; i < 11; i++) {
+			client_send(&c, str_of(lines[i % 5]));
+			client_expect(&c, "2", lines[i % 5]);
+		}
+		transaction(&c);
+		client_says(&c, "x\r\n.\r\n", "250");
+	}
+	for (int i = 0; i < 11; i++)
+		client_says(&c, "NOOP\r\n", "250");
+	client_says(&c, ENVELOPE, "250,250");	/* this is work, and no message yet */
+	client_says(&c, "RSET\r\n", "421 4.7.0,end");
+	client_close(&c);
+	rig_close(&g);
+}
+
+static void refuse_for_now(struct client_end *c, int n)
+{
+	struct buf lines = BUF_INIT(65536);
+
+	while (n > 0) {
+		int some = n > 500 ? 500 : n;
+
+		buf_clear(&lines);
+		for (int i = 0; i < some; i++)
+			buf_printf(&lines, "RCPT TO:<user%d@ours.example>\r\n", i);
+		client_send(c, buf_str(&lines));
+		for (int i = 0; i < some; i++)
+			client_expect(c, "452 4.5.3", "for now");
+		n -= some;
+	}
+	buf_done(&lines);
+}
+
+/* Refusals for now have a budget, too, from one message to the next. */
+static void test_deferrals(void **state)
+{
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	rig_open(&g, CONFIG_LISTEN CONFIG_RULES "message { recipients_max 1 }\n", 1);
+	begin(&c, &g);
+	client_says(&c, ENVELOPE, "250,250");
+	refuse_for_now(&c, 10000);
+	client_says(&c, "DATA\r\n", "354");
+	client_says(&c, "x\r\n.\r\n", "250");
+	client_says(&c, ENVELOPE, "250,250");
+	refuse_for_now(&c, 10000);
+	client_says(&c, "RCPT TO:<user@ours.example>\r\n", "421 4.7.0,end");
+	client_close(&c);
+	assert_int_equal(rig_received_n, 1);
+	rig_close(&g);
+}
+
 /* A session is counted until its task is done, a moment after the client saw its end. */
 static void sessions_become(struct rig *g, unsigned n)
 {
@@ -340,6 +406,8 @@ int main(void)
 		cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_session_max),
+		cmocka_unit_test(test_idle_commands),
+		cmocka_unit_test(test_deferrals),
 		cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_disk),
 		cmocka_unit_test(test_full),
