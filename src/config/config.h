@@ -83,7 +83,8 @@ struct config_listen {
 	uint64_t rate_min;
 	uint32_t errors_max;		/* refused commands before 421 */
 	uint32_t idle_commands_max;	/* without a message in between, before 421 */
-	uint32_t connections_max;	/* sessions at once on this address; then 421 */
+	/* sessions at once on this address; then 421. One client has a tenth: limit_freeze */
+	uint32_t connections_max;
 	struct str banner;		/* behind the host name in the greeting */
 };
 
@@ -223,6 +224,7 @@ enum limit_what {
 	LIMIT_MESSAGES,			/* per time: transactions begun */
 	LIMIT_RECIPIENTS,		/* per time: RCPT commands */
 	LIMIT_OCTETS,			/* per time: of content */
+	LIMIT_HANDSHAKES,		/* per time: of TLS, begun by those who send to us */
 };
 
 /* For each different one there is a count of its own. */
@@ -239,6 +241,9 @@ enum limit_what {
  * limit COUNT connections | COUNT messages per connection | RATE messages|recipients|bytes,
  * followed by at least one of: per destination|provider|source|route ..., to domain D ...|table T,
  * to provider P ..., from source S ..., via ROUTE ...; they are combined. [evenly] at the end.
+ *
+ * Two hold unless a limit of their kind is written: connections per client of each listening
+ * address, and handshakes per client.
  */
 struct limit {
 	struct config_place place;
@@ -247,6 +252,8 @@ struct limit {
 	enum limit_what what;
 	uint64_t count;			/* in period_ns; octets count in octets */
 	uint64_t period_ns;		/* 0 for the first two */
+	/* counts those alone who come to this address; NULL: wherever they come. Of defaults. */
+	const struct endpoint *listen;
 	bool evenly;			/* one after the other, period / count apart */
 	unsigned per;			/* LIMIT_PER_* */
 	const struct table *domains;	/* NULL: any */

@@ -4,7 +4,8 @@
  * limit COUNT connections | COUNT messages per connection | RATE messages|recipients|bytes
  *       (per destination|provider|source|route ... | to domain D ... | to domain table T |
  *        to provider P ... | from source S ... | via ROUTE ...)... [evenly]
- * limit COUNT connections | RATE messages|recipients|bytes per client|client-network|login
+ * limit COUNT connections | RATE messages|recipients|bytes|handshakes
+ *       per client|client-network|login
  *
  * The second kind is about those who send to us, and is counted elsewhere: it is never mixed with
  * the first, about where mail goes.
@@ -15,6 +16,14 @@
 
 #define COUNT_MAX 1000000000u
 #define OCTETS_MAX ((uint64_t)1 << 50)
+
+/*
+ * What holds where nothing else is written: one client has a tenth of an address's connections, but
+ * at least so many, if they are no more than half of them; and so many handshakes.
+ */
+#define CLIENT_SHARE 10
+#define CLIENT_CONNECTIONS_MIN 20
+#define CLIENT_HANDSHAKES 1000		/* in a minute */
 
 static const char *const keywords[] = { "per", "to", "from", "via", "evenly", NULL };
 
@@ -77,17 +86,19 @@ static bool read_amount(struct reader *r, struct limit *limit)
 	} kinds[] = {
 		{ "connections", LIMIT_CONNECTIONS }, { "messages", LIMIT_MESSAGES },
 		{ "recipients", LIMIT_RECIPIENTS },   { "bytes", LIMIT_OCTETS },
+		{ "handshakes", LIMIT_HANDSHAKES },
 	};
+	const unsigned kinds_n = sizeof(kinds) / sizeof(kinds[0]);
 	static const char *const words[] = { "connections", "messages", "recipients", "bytes",
-					     NULL };
+					     "handshakes", NULL };
 	struct word amount;
 	unsigned i = 0;
 
 	if (!reader_name(r, "a number or a rate", &amount))
 		return false;
-	while (i < 4 && !reader_is_at(r, kinds[i].word))
+	while (i < kinds_n && !reader_is_at(r, kinds[i].word))
 		i++;
-	if (i == 4)
+	if (i == kinds_n)
 		return reader_expected(r, words);
 	r->at++;
 	limit->what = kinds[i].what;
@@ -203,6 +214,9 @@ static bool is_of_clients_alone(struct reader *r, const struct limit_draft *d)
 	unsigned keys = limit->per & OF_CLIENTS;
 	const struct word *first = r->end - 1;
 
+	if (!keys && limit->what == LIMIT_HANDSHAKES)
+		return fail(r, first, "handshakes are those of clients; "
+				      "expected: per client or per client-network");
 	if (!keys)
 		return true;
 	if (limit->per != keys || keys & (keys - 1))
@@ -216,6 +230,9 @@ static bool is_of_clients_alone(struct reader *r, const struct limit_draft *d)
 				      "expected a rate of messages");
 	if (limit->what == LIMIT_CONNECTIONS && keys == LIMIT_PER_LOGIN)
 		return fail(r, first, "connections are counted when they begin, before a login; "
+				      "expected: per client or per client-network");
+	if (limit->what == LIMIT_HANDSHAKES && keys == LIMIT_PER_LOGIN)
+		return fail(r, first, "a handshake comes before a login; "
 				      "expected: per client or per client-network");
 	return !limit->evenly || fail(r, first, "what others send cannot be spread evenly");
 }
@@ -319,14 +336,75 @@ void limit_check_all(struct load *l)
 	}
 }
 
+static bool is_said(const struct load *l, enum limit_what what)
+{
+	for (unsigned i = 0; i < l->limits.n; i++) {
+		const struct limit *limit = l->limits.p[i];
+
+		if (limit->what == what && limit->per == LIMIT_PER_CLIENT)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t share_of(uint32_t connections_max)
+{
+	uint64_t half = ((uint64_t)connections_max + 1) / 2;
+	uint64_t share = connections_max / CLIENT_SHARE;
+
+	if (share < CLIENT_CONNECTIONS_MIN)
+		share = CLIENT_CONNECTIONS_MIN;
+	return share < half ? share : half;
+}
+
+/* So that one client cannot take all the connections of an address. */
+static struct limit connections_default(struct load *l, const struct config_listen *listen)
+{
+	char at[ENDPOINT_TEXT_MAX];
+	struct limit limit = {
+		.place = listen->place,
+		.what = LIMIT_CONNECTIONS,
+		.count = share_of(listen->connections_max),
+		.per = LIMIT_PER_CLIENT,
+		.listen = &listen->endpoint,
+	};
+
+	limit.text = arena_printf(&l->c->arena, "%llu connections per client of %s",
+				  (unsigned long long)limit.count,
+				  endpoint_text(at, &listen->endpoint));
+	return limit;
+}
+
+/* A handshake costs us as much as a message does: one client shall not take a core with them. */
+static struct limit handshakes_default(struct load *l)
+{
+	struct limit limit = {
+		.what = LIMIT_HANDSHAKES,
+		.count = CLIENT_HANDSHAKES,
+		.period_ns = MINUTE,
+		.per = LIMIT_PER_CLIENT,
+	};
+
+	limit.text = arena_printf(&l->c->arena, "%u/min handshakes per client", CLIENT_HANDSHAKES);
+	return limit;
+}
+
 void limit_freeze(struct load *l)
 {
-	struct limit *limits = arena_alloc(&l->c->arena, size_mul(l->limits.n, sizeof(*limits)));
+	size_t max = size_add(l->limits.n, size_add(l->c->listens_n, 1));
+	struct limit *limits = arena_alloc(&l->c->arena, size_mul(max, sizeof(*limits)));
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < l->limits.n; i++)
-		limits[i] = *(const struct limit *)l->limits.p[i];
+	while (n < l->limits.n) {
+		limits[n] = *(const struct limit *)l->limits.p[n];
+		n++;
+	}
+	for (unsigned i = 0; i < l->c->listens_n && !is_said(l, LIMIT_CONNECTIONS); i++)
+		limits[n++] = connections_default(l, &l->c->listens[i]);
+	if (!is_said(l, LIMIT_HANDSHAKES))
+		limits[n++] = handshakes_default(l);
 	l->c->limits = limits;
-	l->c->limits_n = l->limits.n;
+	l->c->limits_n = n;
 }
 
 /* ---- asking */

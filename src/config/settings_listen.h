@@ -107,6 +107,8 @@
 		.max = 1000000,
 		.fallback = "10000",
 		.meaning = "How many sessions this address takes at once; more get 421.",
+		.detail = "One client has a tenth of them, unless a `limit ... connections per "
+			  "client` says otherwise: see [Limits](#limits).",
 		.example = "listen 127.0.0.1:25 { connections_max 10000 }\n",
 		.since = "0.1",
 	},

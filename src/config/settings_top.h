@@ -248,7 +248,8 @@
 		.words_min = 0,
 		.words_max = MANY,
 		.handle = limit_statement,
-		.fallback_note = "no limits but those of the routes and providers",
+		.fallback_note = "no limits but those of the routes and providers, and two for "
+				 "each client",
 		.meaning = "How much may go somewhere, or come from somebody, at once or in a "
 			   "time.",
 		.detail = "See [Limits](#limits). All limits that fit hold together: the "

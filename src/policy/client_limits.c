@@ -111,6 +111,8 @@ static bool key_of(const struct limit *x, const struct sender *from, struct key 
 
 	if (!(x->per & PER_SENDER))
 		return false;
+	if (x->listen && (!from->listen || !endpoint_eq(x->listen, from->listen)))
+		return false;
 	if (x->per & LIMIT_PER_LOGIN) {
 		if (!from->login.n)
 			return false;

@@ -18,6 +18,7 @@ struct counted;			/* one limit's count for one client */
 struct sender {
 	struct ip ip;
 	struct str login;
+	const struct endpoint *listen;	/* where he came to; NULL: no matter */
 };
 
 #define CLIENT_COUNTS_MAX 65536		/* counts that are kept: some 25 MiB when all are in use */
@@ -37,9 +38,9 @@ const struct limit *client_limits_connect(struct client_limits *l, const struct 
 void client_limits_disconnect(struct client_limits *l, struct counted *const *counts, unsigned n);
 
 /*
- * So many messages, recipients or octets (what) more. NULL: they are counted. Else the limit that
- * they would break, nothing is counted, and *ret_again_ns is how long until they fit. What is more
- * than a limit allows in a period passes alone, once in it.
+ * So many messages, recipients, octets or handshakes (what) more. NULL: they are counted. Else the
+ * limit that they would break, nothing is counted, and *ret_again_ns is how long until they fit.
+ * What is more than a limit allows in a period passes alone, once in it.
  */
 const struct limit *client_limits_spend(struct client_limits *l, const struct config *c,
 					const struct sender *from, enum limit_what what,

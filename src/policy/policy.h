@@ -22,6 +22,8 @@ struct client {
 	bool certificate_verified;	/* an authority of client_ca vouches for it */
 	/* its names are asked of the stream (stream_tls_names); NULL: no TLS, or explain */
 	const struct stream *tls;
+	/* which of our addresses it came to, for limits that belong to one; NULL: none */
+	const struct endpoint *listen;
 	bool has_popped;	/* it looked at its mail from this address a while ago */
 };
 

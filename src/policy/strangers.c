@@ -85,7 +85,7 @@ static void refuse(struct decision *d, struct reply reply)
 
 static struct sender sender_of(const struct client *client)
 {
-	struct sender s = { .login = client->login };
+	struct sender s = { .login = client->login, .listen = client->listen };
 
 	if (!client->is_local && !client->login.n)
 		s.ip = client->ip;
@@ -145,6 +145,17 @@ void strangers_disconnected(struct strangers *s, struct stranger *x)
 	client_limits_disconnect(s->limits, x->counts, x->counts_n);
 	x->counts_n = 0;
 	x->counted = false;
+}
+
+void strangers_handshake(struct strangers *s, const struct config *c, const struct client *client,
+			 struct decision *ret)
+{
+	const struct sender from = sender_of(client);
+	uint64_t again;
+
+	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
+	if (client_limits_spend(s->limits, c, &from, LIMIT_HANDSHAKES, 1, loop_now(), &again))
+		refuse(ret, REPLY(421, 4, 7, 0, "Too many handshakes from you, come back later"));
 }
 
 /* ---- the DNS */

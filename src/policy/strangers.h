@@ -65,6 +65,9 @@ void strangers_disconnected(struct strangers *s, struct stranger *x);
 /* It has logged in: limits of connections per login; 421. Does not suspend. */
 void strangers_logged_in(struct strangers *s, const struct config *c, const struct client *client,
 			 struct stranger *x, struct decision *ret);
+/* It wants to begin TLS: limits of handshakes; 421. Does not suspend. */
+void strangers_handshake(struct strangers *s, const struct config *c, const struct client *client,
+			 struct decision *ret);
 /*
  * Asks lists and the reverse name, if the listener wants it: beside the greeting delay. Nothing for
  * local clients. A client whose address changes (PROXY, XCLIENT) is asked about again.

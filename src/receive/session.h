@@ -139,7 +139,7 @@ int session_greet(struct session *s) SUSPENDS;
 /* peer has become another: is_local, has_popped. */
 void session_set_peer(struct session *s, const struct endpoint *peer);
 
-/* ---- starttls.c: the handshake. 0, or the session ends. */
+/* ---- starttls.c: the handshake, if the client may have one now. 0, or the session ends. */
 int session_handshake(struct session *s) SUSPENDS;
 
 /* ---- transaction.c */

@@ -4,7 +4,8 @@
  * What lies behind STARTTLS already was refused by the loop over commands; what the client said so
  * far is forgotten, and it begins with EHLO again (RFC 3207 4.2, promise D7). A handshake has a
  * time to end in. If it fails, the connection is worth nothing any more and is closed; the client's
- * failures are counted, so that nobody can have us compute handshakes all day.
+ * failures are counted (bans), and all it begins (a limit), so that nobody can have us compute
+ * handshakes all day.
  *
  * A handshake shows the certificate that is in force when it begins, not when the session began:
  * keys are known to who signs by their names, and a key that was renewed in its place is no longer
@@ -77,7 +78,19 @@ static struct tls_context *present_context(const struct session *s)
 	return taken;
 }
 
-int session_handshake(struct session *s)
+/* Before anything is computed. 0, or it was dismissed. */
+static int admit(struct session *s) SUSPENDS
+{
+	struct strangers *strangers = s->reception->receive->help.strangers;
+	struct decision d;
+
+	if (!strangers)
+		return 0;
+	strangers_handshake(strangers, s->config, &s->client, &d);
+	return d.verdict == VERDICT_ACCEPT ? 0 : session_dismiss(s, d.reply, "limit");
+}
+
+static int handshake(struct session *s) SUSPENDS
 {
 	struct tls_context *context = present_context(s);
 	const struct tls_facts *f;
@@ -103,6 +116,17 @@ int session_handshake(struct session *s)
 	return 0;
 }
 
+int session_handshake(struct session *s)
+{
+	int r = admit(s);
+
+	return r < 0 ? r : handshake(s);
+}
+
+/*
+ * Who may have no handshake now is dismissed, not told to go on without (454, RFC 3207 4): what
+ * somebody else does at its address must not take a client's mail out of TLS.
+ */
 int starttls_handle(struct session *s, struct str args)
 {
 	int r;
@@ -112,11 +136,13 @@ int starttls_handle(struct session *s, struct str args)
 		return session_refuse(s, REPLY(503, 5, 5, 1, "TLS has begun already"));
 	if (!session_may_starttls(s))
 		return session_refuse(s, REPLY(502, 5, 5, 1, "TLS is not offered here"));
-	r = session_say(s, STR("220 2.0.0 Begin\r\n"));
+	r = admit(s);
+	if (r == 0)
+		r = session_say(s, STR("220 2.0.0 Begin\r\n"));
 	if (r == 0)
 		r = session_flush(s);
 	if (r == 0)
-		r = session_handshake(s);
+		r = handshake(s);
 	if (r == 0)
 		session_forget(s);
 	return r;

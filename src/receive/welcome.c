@@ -31,6 +31,7 @@ void session_set_peer(struct session *s, const struct endpoint *peer)
 	c.has_popped = service_has_popped(s->reception->receive, &c.ip);
 	c.helo = s->helo;
 	c.login = s->login;
+	c.listen = &s->listen->endpoint;
 	c.fingerprint = s->client.fingerprint;
 	c.certificate_verified = s->client.certificate_verified;
 	c.tls = s->client.tls;

@@ -4,7 +4,7 @@ import contextlib, os, re, resource, select, socket, ssl, subprocess, threading,
 import pytest
 
 import certs
-from relevo import BINARY, PATIENCE, ROUTE, Relay, free_port, wait_for
+from relevo import BINARY, PATIENCE, ROUTE, Client, Relay, free_port, wait_for
 
 IDLE, SLOW = 10_000, 2_000
 SERVED = 1.0 * PATIENCE     # seconds for a good client: connect, one message, 250
@@ -213,6 +213,48 @@ def test_more_than_may_come(make_relay, make_sink):
         assert c.cmd('QUIT')[0] == 221
         c.close()
     wait_for(lambda: relay.client().greeting[0] == 220)
+
+
+def behind_a_proxy(make_relay, sink, listen, more=''):
+    """Clients of this machine are not counted, so others come through a proxy: relay.proxied is its port."""
+    port = free_port()
+    relay = make_relay(more + ROUTE % sink.port + 'accept from 192.0.2.0/24 to any via next\n'
+                       + 'listen 127.0.0.1:%d {\n\tproxy from 127.0.0.0/8\n\t%s\n}\n' % (port, listen), base=LISTEN)
+    relay.proxied = port
+    return relay
+
+
+def come_from(relay, ip, greeted=220):
+    c = Client(relay.proxied, greet=False)
+    c.send('PROXY TCP4 %s 192.0.2.250 1000 25\r\n' % ip)
+    code, text = c.reply()
+    assert code == greeted, (code, text)
+    return c
+
+
+def test_one_client_has_a_share(make_relay, make_sink):
+    """A tenth of an address's connections, by default; other clients are served, and it is again when it has gone."""
+    relay = behind_a_proxy(make_relay, make_sink(), 'connections_max 300')
+    clients = [come_from(relay, '192.0.2.7') for _ in range(30)]
+    for _ in range(10):
+        come_from(relay, '192.0.2.7', greeted=421).close()
+    other = come_from(relay, '192.0.2.8')
+    other.hello()
+    assert other.mail(b'Subject: other\r\n\r\nx\r\n')[0] == 250
+    other.close()
+    assert clients[0].cmd('QUIT')[0] == 221
+    wait_for(lambda: [e for e in relay.events('disconnected') if e['reason'] == 'quit'])
+    clients.append(come_from(relay, '192.0.2.7'))
+    for c in clients:
+        c.close()
+
+
+def test_another_share_is_written(make_relay, make_sink):
+    relay = behind_a_proxy(make_relay, make_sink(), 'connections_max 300', 'limit 40 connections per client\n')
+    clients = [come_from(relay, '192.0.2.7') for _ in range(40)]
+    come_from(relay, '192.0.2.7', greeted=421).close()
+    for c in clients:
+        c.close()
 
 
 class Narrow(Relay):
@@ -428,3 +470,25 @@ def test_handshake_flood(make_relay, make_sink, tmp_path, each):
         after.append(settled(relay, 3))
     assert after[1] - after[0] < GROWTH_MIB, after
     assert not relay.events('crashed')
+
+
+def test_handshakes_of_one_client(make_relay, make_sink, tmp_path):
+    """Beyond the limit it is turned away before anything is computed, and not told to go on without; others have theirs."""
+    identity = certs.Authority(tmp_path).issue('relay.test.example', names=['relay.test.example'])
+    os.chmod(tmp_path, 0o755)
+    relay = behind_a_proxy(make_relay, make_sink(), 'tls offered',
+                           TLS % (identity.certificate, identity.key) + 'limit 3/min handshakes per client\n')
+
+    def starttls(ip):
+        c = come_from(relay, ip)
+        c.hello()
+        code, _ = c.cmd('STARTTLS')
+        if code == 220:
+            CONTEXT.wrap_socket(c.s, server_hostname='relay.test.example').close()
+        else:
+            assert c.reply()[0] == 0
+        return code
+
+    assert [starttls('192.0.2.7') for _ in range(5)] == [220, 220, 220, 421, 421]
+    assert starttls('192.0.2.8') == 220
+    assert len(relay.wait_event('tls', 4)) == 4 and not relay.events('tls-failed')

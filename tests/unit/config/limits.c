@@ -61,11 +61,11 @@ static const struct text_case message_cases[] = {
 		"accept from local to any via r\n",
 		"t.conf:9:6: error: the limit is not finished; expected a number or a rate\n"
 		"t.conf:10:9: error: the limit is not finished; expected one of connections, "
-		"messages, recipients, bytes\n"
+		"messages, recipients, bytes, handshakes\n"
 		"t.conf:11:10: error: unexpected \"connexions\"; expected one of connections, "
-		"messages, recipients, bytes; did you mean \"connections\"?\n"
+		"messages, recipients, bytes, handshakes; did you mean \"connections\"?\n"
 		"t.conf:12:19: error: unexpected \"per\"; expected one of connections, messages, "
-		"recipients, bytes\n"
+		"recipients, bytes, handshakes\n"
 		"t.conf:13:7: error: connections are counted at once, not in a time; expected a "
 		"number such as 20\n"
 		"t.conf:14:7: error: \"0\" is not a number from 1 to 1000000000\n"
@@ -171,6 +171,8 @@ static const struct text_case message_cases[] = {
 		"limit 200 connections per client-network\n"
 		"limit 10M/h bytes per client\n"
 		"limit 10000/day recipients per login\n"
+		"limit 120/min handshakes per client\n"
+		"limit 50/s handshakes per client-network\n"
 		"listen 127.0.0.1\n"
 		"route r { host a.example }\n"
 		"accept from local to any via r\n",
@@ -186,6 +188,9 @@ static const struct text_case message_cases[] = {
 		"limit 20 messages per connection per client\n"
 		"limit 20 connections per login\n"
 		"limit 20/min messages per client evenly\n"
+		"limit 20/min handshakes per destination\n"
+		"limit 20/min handshakes per login\n"
+		"limit 20 handshakes per client\n"
 		"listen 127.0.0.1\n"
 		"route r { host a.example }\n"
 		"accept from local to any via r\n",
@@ -199,7 +204,12 @@ static const struct text_case message_cases[] = {
 		"expected a rate of messages\n"
 		"t.conf:7:26: error: connections are counted when they begin, before a login; "
 		"expected: per client or per client-network\n"
-		"t.conf:8:34: error: what others send cannot be spread evenly\n",
+		"t.conf:8:34: error: what others send cannot be spread evenly\n"
+		"t.conf:9:29: error: handshakes are those of clients; expected: per client or "
+		"per client-network\n"
+		"t.conf:10:29: error: a handshake comes before a login; expected: per client or "
+		"per client-network\n"
+		"t.conf:11:7: error: this is counted in a time; expected a rate such as 100/min\n",
 	},
 	{
 		"limit, names",
@@ -276,7 +286,7 @@ static void test_values(void **state)
 		"limit 10000/day messages per source\n");
 
 	(void)state;
-	assert_int_equal(c->limits_n, 6);
+	assert_int_equal(c->limits_n, 6 + 2);	/* and the defaults for clients */
 	for (unsigned i = 0; i < 6; i++) {
 		const struct limit *l = &c->limits[i];
 
@@ -289,6 +299,55 @@ static void test_values(void **state)
 	}
 	assert_str_equal(c->limits[0].text, STR("limit 20 connections per destination"));
 	config_unref(c);
+}
+
+/* Of this kind, one client's, at that address (NULL: any); 0: none. */
+static uint64_t of_client(const struct config *c, enum limit_what what,
+			  const struct config_listen *listen)
+{
+	for (unsigned i = 0; i < c->limits_n; i++) {
+		const struct limit *l = &c->limits[i];
+
+		if (l->what == what && l->per == LIMIT_PER_CLIENT &&
+		    (!l->listen || l->listen == &listen->endpoint))
+			return l->count;
+	}
+	return 0;
+}
+
+/* What holds where nothing is written, and what takes its place. */
+static void test_defaults(void **state)
+{
+	static const struct {
+		const char *limit;
+		uint64_t connections[6], handshakes;
+	} cases[] = {
+		{ "", { 1000, 20, 20, 10, 1, 100000 }, 1000 },
+		{ "limit 77 connections per client\n", { 77, 77, 77, 77, 77, 77 }, 1000 },
+		{ "limit 77 connections per client-network\n", { 1000, 20, 20, 10, 1, 100000 },
+		  1000 },
+		{ "limit 5/min handshakes per client\n", { 1000, 20, 20, 10, 1, 100000 }, 5 },
+	};
+	char text[1024];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct config *c;
+
+		snprintf(text, sizeof(text),
+			 "version 1\naccept from local to any via mx\n%s"
+			 "listen 127.0.0.1:1\nlisten 127.0.0.1:2 { connections_max 209 }\n"
+			 "listen 127.0.0.1:3 { connections_max 40 }\n"
+			 "listen 127.0.0.1:4 { connections_max 19 }\n"
+			 "listen 127.0.0.1:5 { connections_max 1 }\n"
+			 "listen 127.0.0.1:6 { connections_max 1000000 }\n", cases[i].limit);
+		c = load_sound(text);
+		for (unsigned at = 0; at < 6; at++)
+			assert_int_equal(of_client(c, LIMIT_CONNECTIONS, &c->listens[at]),
+					 cases[i].connections[at]);
+		assert_int_equal(of_client(c, LIMIT_HANDSHAKES, NULL), cases[i].handshakes);
+		config_unref(c);
+	}
 }
 
 static void test_applies(void **state)
@@ -355,6 +414,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_applies),
 	};
 

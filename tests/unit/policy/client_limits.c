@@ -202,6 +202,34 @@ static void test_connections(void **state)
 	client_limits_free(l);
 }
 
+/* A limit of one listening address counts those who come there. */
+static void test_addresses(void **state)
+{
+	struct endpoint here = { .port = 25 }, there = { .port = 26 };
+	struct limit limit = limit_of("a", LIMIT_CONNECTIONS, 1, 0, LIMIT_PER_CLIENT);
+	struct config c = { .limits = &limit, .limits_n = 1 };
+	struct client_limits *l = client_limits_new(100);
+	struct sender a = from("192.0.2.1", "");
+	struct counted *counts[8];
+	unsigned n;
+
+	(void)state;
+	limit.listen = &here;
+	a.listen = &(struct endpoint){ .port = 25 };
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts, 8, &n));
+	assert_int_equal(n, 1);
+	assert_ptr_equal(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts + 1, 8, &n),
+			 &limit);
+	a.listen = &there;
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts + 1, 8, &n));
+	assert_int_equal(n, 0);
+	a.listen = NULL;
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts + 1, 8, &n));
+	assert_int_equal(n, 0);
+	client_limits_disconnect(l, counts, 1);
+	client_limits_free(l);
+}
+
 static void test_in_connection(void **state)
 {
 	struct limit limit = limit_of("m", LIMIT_MESSAGES_PER_CONNECTION, 2, 0, LIMIT_PER_CLIENT);
@@ -311,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_octets),
 		cmocka_unit_test(test_evenly),
 		cmocka_unit_test(test_connections),
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_in_connection),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_reload),

@@ -451,8 +451,10 @@ static void ask_limits(void *arg)
 		{ .text = STR("d"), .what = LIMIT_RECIPIENTS, .count = 1, .period_ns = 60 * SECOND,
 		  .per = LIMIT_PER_LOGIN },
 		{ .text = STR("e"), .what = LIMIT_CONNECTIONS, .count = 1, .per = LIMIT_PER_LOGIN },
+		{ .text = STR("f"), .what = LIMIT_HANDSHAKES, .count = 2, .period_ns = 60 * SECOND,
+		  .per = LIMIT_PER_CLIENT },
 	};
-	struct config c = { .limits = limits, .limits_n = 5 };
+	struct config c = { .limits = limits, .limits_n = 6 };
 	const struct config_clients cc = { .lists_n = 0 };
 	struct stranger x = { .score = 0 }, y = { .score = 0 };
 	struct client client, user;
@@ -473,6 +475,10 @@ static void ask_limits(void *arg)
 	for (int i = 0; i < 3; i++) {
 		d = rcpt(&c, &cc, &client, &x, i ? "r@r.example" : "postmaster@r.example");
 		check_reply(&d, i < 2 ? 0 : 450, "Too many recipients");
+	}
+	for (int i = 0; i < 3; i++) {
+		strangers_handshake(strangers, &c, &client, &d);
+		check_reply(&d, i < 2 ? 0 : 421, "Too many handshakes");
 	}
 	strangers_disconnected(strangers, &x);
 	strangers_connected(strangers, &c, &client, &y, &d);
@@ -500,6 +506,8 @@ static void ask_limits(void *arg)
 		strangers_connected(strangers, &c, &client, &x, &d);
 		check_reply(&d, 0, "");
 		d = rcpt(&c, &cc, &client, &x, "r@r.example");
+		check_reply(&d, 0, "");
+		strangers_handshake(strangers, &c, &client, &d);
 		check_reply(&d, 0, "");
 	}
 	strangers_disconnected(strangers, &x);

@@ -129,7 +129,7 @@ unsigned schedule_command(struct schedule *s, enum queue_command c, struct messa
 /* ---- strangers, a stub: rig_strangers says what is answered */
 
 static struct {
-	struct reply connected, message, recipient, logged_in;	/* .code 0: accept */
+	struct reply connected, message, recipient, logged_in, handshake; /* .code 0: accept */
 	unsigned asked_connected, asked_look_up, asked_helo, asked_good, open;
 	const char *name;		/* the reverse name that is found */
 } rig_strangers;
@@ -164,6 +164,14 @@ void strangers_logged_in(struct strangers *s, const struct config *c, const stru
 	(void)s, (void)c, (void)client, (void)x;
 	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
 	rig_answer(ret, &rig_strangers.logged_in);
+}
+
+void strangers_handshake(struct strangers *s, const struct config *c, const struct client *client,
+			 struct decision *ret)
+{
+	(void)s, (void)c, (void)client;
+	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
+	rig_answer(ret, &rig_strangers.handshake);
 }
 
 void strangers_look_up(struct strangers *s, const struct config_clients *cc,

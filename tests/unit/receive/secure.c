@@ -230,6 +230,32 @@ static void test_implicit(void **state)
 	secure_close(&g);
 }
 
+/* Who has begun too many is turned away before anything is computed for him. */
+static void test_too_many_handshakes(void **state)
+{
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	rig_helpers.strangers = (struct strangers *)1;
+	rig_strangers.handshake = REPLY(421, 4, 7, 0, "Too many handshakes");
+	secure_open(&g, (struct config_listen){ .tls = TLS_OFFERED });
+	client_open(&c, &g);
+	client_expect(&c, "220", "greeting");
+	assert_true(offers(&c, "STARTTLS"));
+	client_says(&c, "STARTTLS\r\n", "421 4.7.0,end");
+	client_close(&c);
+	secure_close(&g);
+	secure_open(&g, (struct config_listen){ .tls = TLS_IMPLICIT });
+	client_open(&c, &g);
+	assert_false(client_tls(&c, NULL, 0));
+	assert_int_equal(c.in_n, 0);
+	client_close(&c);
+	secure_close(&g);
+	rig_strangers.handshake.code = 0;
+	rig_helpers.strangers = NULL;
+}
+
 static void test_no_certificate(void **state)
 {
 	struct client_end c;
@@ -601,6 +627,7 @@ int main(void)
 		cmocka_unit_test(test_injection),
 		cmocka_unit_test(test_required),
 		cmocka_unit_test(test_implicit),
+		cmocka_unit_test(test_too_many_handshakes),
 		cmocka_unit_test(test_no_certificate),
 		cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_failing_handshakes),
