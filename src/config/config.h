@@ -353,6 +353,9 @@ struct transcript_rule {
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_target { LOG_STDERR, LOG_FILE, LOG_SYSLOG };
 
+/* Addresses of one configuration that are listened on, `listen` and `pop` together. */
+#define CONFIG_LISTENERS_MAX 256
+
 struct config {
 	_Atomic uint32_t refs;
 	struct arena arena;

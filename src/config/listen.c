@@ -66,7 +66,12 @@ bool listen_is_free(struct load *l, const struct word *w, const struct endpoint 
 	if (other)
 		diag_error(&l->diag, &w->place, "%.*s is already listened on in %s:%u",
 			   DIAG_WORD(w->text), other->file, other->line);
-	return !other;
+	else if (l->listens.n + l->pops.n >= CONFIG_LISTENERS_MAX)
+		diag_error(&l->diag, &w->place, "more than %u addresses to listen on",
+			   CONFIG_LISTENERS_MAX);
+	else
+		return true;
+	return false;
 }
 
 void listen_statement(struct load *l, const struct setting *row, const struct statement *st)
@@ -88,7 +93,7 @@ void listen_statement(struct load *l, const struct setting *row, const struct st
 		return;
 	}
 	if (listen_is_free(l, w, &listen->endpoint))
-		load_add(l, &l->listens, d, LOAD_LISTENS_MAX, &st->place, "listen statements");
+		vector_add(&l->listens, d);
 }
 
 void listen_banner(struct load *l, const struct setting *row, const struct statement *st)

@@ -33,7 +33,6 @@ void vector_done(struct vector *v);
 #define LOAD_NAME_MAX 64	/* octets of the name of a route, table, source ... */
 
 /* These many of each: what is compared pairwise must stay few. */
-#define LOAD_LISTENS_MAX 1000
 #define LOAD_ROUTES_MAX 10000
 #define LOAD_HOSTS_MAX 100	/* in one route */
 #define LOAD_TABLES_MAX 1000
@@ -231,7 +230,7 @@ void *statement_object(struct load *l);
 setting_handle listen_statement, listen_banner, listen_from, listen_login;
 /* Whether nothing but this machine can talk over it. */
 bool listen_is_loopback(const struct ip *ip);
-/* Reports an address that another `listen` or `pop` has. */
+/* Reports an address that another `listen` or `pop` has, or that is one too many. */
 bool listen_is_free(struct load *l, const struct word *w, const struct endpoint *e);
 /* The tls of a listener, once it is known whether there is a certificate. */
 enum tls_use listen_tls(struct load *l, enum tls_use said, const struct config_place *at);

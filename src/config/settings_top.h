@@ -102,7 +102,8 @@
 		.detail = "An IPv4 address, or an IPv6 address in brackets; `0.0.0.0` and `[::]` "
 			  "are all addresses of their family, and each family is listened on "
 			  "separately. The port is 25 where none is written. Listening on an "
-			  "address lets nobody relay: that takes a rule.",
+			  "address lets nobody relay: that takes a rule. A configuration has up "
+			  "to 256 of them, those of `pop` included.",
 		.example = "listen 127.0.0.1:25\n"
 			   "listen [::1]:25\n"
 			   "listen 192.0.2.25 {\n"

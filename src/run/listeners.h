@@ -7,7 +7,8 @@
 
 #include "config/config.h"
 
-#define LISTENERS_MAX 256
+/* While a configuration takes the place of another, the addresses of both are there. */
+#define LISTENERS_MAX (2 * CONFIG_LISTENERS_MAX)
 
 struct listening {
 	struct endpoint endpoint;	/* its path: owned, or NULL */

@@ -249,6 +249,32 @@ def test_one_client_has_a_share(make_relay, make_sink):
         c.close()
 
 
+def test_as_many_addresses_as_there_may_be(make_relay, make_sink):
+    """A reload exchanges all of them, though for a moment there are twice as many; one more is an error that is told at once."""
+    route, port = ROUTE % make_sink().port, free_port()
+
+    def listen(*hosts):
+        return route + ''.join('listen %s:%d\n' % (h, port) for h in hosts)
+
+    old, new = ['127.0.1.%d' % i for i in range(1, 256)], ['127.0.2.%d' % i for i in range(1, 256)]
+    relay = make_relay(listen(*old), base=LISTEN)
+    Client(port, host=old[-1]).close()
+    relay.configure(listen(*new))
+    relay.command('reload')
+    Client(port, host=new[-1]).close()
+
+    def is_closed():
+        try:
+            Client(port, host=old[-1]).close()
+        except OSError:
+            return True
+        return False
+
+    wait_for(is_closed)
+    relay.configure(listen(*new, '127.0.3.1'))
+    assert 'more than 256 addresses to listen on' in relay.command('check', check=False).stderr
+
+
 def test_another_share_is_written(make_relay, make_sink):
     relay = behind_a_proxy(make_relay, make_sink(), 'connections_max 300', 'limit 40 connections per client\n')
     clients = [come_from(relay, '192.0.2.7') for _ in range(40)]

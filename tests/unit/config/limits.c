@@ -350,6 +350,23 @@ static void test_defaults(void **state)
 	}
 }
 
+/* As many addresses as can be listened on, and one more. */
+static void test_listeners(void **state)
+{
+	struct buf text = BUF_INIT(65536);
+
+	(void)state;
+	buf_add_lit(&text, "version 1\nhostname r.example\naccept from local to any via mx\n"
+			   "pop 127.0.0.1 { upstream a.example }\n");
+	for (unsigned i = 1; i < CONFIG_LISTENERS_MAX; i++)
+		buf_printf(&text, "listen 127.0.0.%u\n", i);
+	config_unref(load_sound(buf_cstr(&text)));
+	buf_add_lit(&text, "listen 127.0.1.1\n");
+	check_cases(&(struct text_case){ "one too many", buf_cstr(&text), "t.conf:260:8: error: "
+					 "more than 256 addresses to listen on\n" }, 1);
+	buf_done(&text);
+}
+
 static void test_applies(void **state)
 {
 	struct config *c = load_sound(
@@ -415,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_applies),
 	};
 
