@@ -434,6 +434,8 @@ struct config {
 		/* octets of free space to leave; 0: min(5 % of the file system, 256 MiB) */
 		uint64_t free_min;
 		uint64_t memory;		/* octets of waiting content kept in memory */
+		/* of all messages that wait; 0: one for each 4 KiB of the machine's memory */
+		uint64_t recipients_max;
 		/* notices (DSNs) per sender and hour; 0: none at all */
 		uint32_t notices_max;
 		uint32_t connections_max;	/* outgoing, of the relay */

@@ -133,6 +133,11 @@ struct reply intake_no_recipients(const struct session *s)
 	return REPLY(503, 5, 5, 1, "Send RCPT first");
 }
 
+struct reply intake_queue_full(void)
+{
+	return REPLY(452, 4, 3, 1, "Too much mail waits here, try again later");
+}
+
 static struct reply disk_trouble(int error)
 {
 	if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG)
@@ -341,12 +346,16 @@ int intake_finish(struct session *s)
 	char text[ID_TEXT_MAX];
 	struct message *m;
 	struct reply reply = judge(s);
+	uint32_t places = s->transaction.recipients_n;
 	int r;
 
 	if (reply.code)
 		return session_refuse(s, reply);
+	if (!spool_take_places(receive->spool, places))
+		return session_refuse(s, intake_queue_full());
 	id = spool_next_id(receive->spool);
 	r = store(s, id, str_of(id_format(text, &id)), &m);
+	spool_give_back_places(receive->spool, places);
 	task_uncancel();	/* cut while it was committed: the outcome is told, then it ends */
 	if (r == -ESHUTDOWN) {	/* D4: nobody knows whether it is safe, so nothing is said */
 		s->silent = true;

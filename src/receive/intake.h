@@ -37,6 +37,8 @@ void intake_plain(struct session *s, struct str in) SUSPENDS;
 
 /* No recipient was accepted: what DATA and BDAT are answered. */
 struct reply intake_no_recipients(const struct session *s);
+/* As many recipients wait as may. */
+struct reply intake_queue_full(void);
 /* What is wrong with the content so far on our side or by its size; .code 0: nothing. */
 struct reply intake_trouble(const struct session *s);
 /*

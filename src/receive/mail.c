@@ -8,7 +8,7 @@
  * decide per recipient. AUTH= (RFC 4954 5) is read and believed by nobody: we vouch for our own
  * logins only.
  */
-#include "receive/session.h"
+#include "receive/intake.h"
 
 #include "receive/logins.h"
 
@@ -59,6 +59,9 @@ int mail_handle(struct session *s, struct str args)
 		return session_refuse(s, REPLY(552, 5, 3, 4, "Message too big"));
 	if (m.size ? !spool_accepts_size(spool, m.size) : !spool_accepts(spool))
 		return session_refuse(s, REPLY(452, 4, 3, 1, "No room for mail, try again later"));
+	if (!spool_take_places(spool, 1))
+		return session_refuse(s, intake_queue_full());
+	spool_give_back_places(spool, 1);	/* a look: how many there will be is not known */
 	reply = sender_objection(s, &m);
 	if (reply.code)
 		return session_refuse(s, reply);

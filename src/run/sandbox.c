@@ -28,15 +28,20 @@ bool sandbox_is_whole(void)
 
 /* ---- limits */
 
+uint64_t sandbox_machine_memory(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 /*
  * What is reserved counts, touched or not: 64 KiB for each task. So the default is generous, an
  * end for what runs wild; what a relay may really use is for the unit's MemoryMax=.
  */
 static uint64_t memory_default(void)
 {
-	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t most = 2 * sandbox_machine_memory();
 
-	return 2 * machine > MEMORY_MIN ? 2 * machine : MEMORY_MIN;
+	return most > MEMORY_MIN ? most : MEMORY_MIN;
 }
 
 /* A limit that is lower already stays. */

@@ -32,6 +32,8 @@ struct sandbox_paths {
 	unsigned n;
 };
 
+uint64_t sandbox_machine_memory(void);	/* octets */
+
 struct sandbox {
 	enum sandbox_kind kind;
 	const struct sandbox_paths *paths;	/* NULL: none at all */

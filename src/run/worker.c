@@ -34,6 +34,7 @@
 
 #define POOL_THREADS 8
 #define RESERVE_MAX 4096	/* descriptors */
+#define RECIPIENT_SHARE 4096	/* octets of the machine for one; it takes 2.5 KiB at worst */
 #define LOCK_WAIT_S 5		/* for a predecessor that is still dying */
 #define GRACE_S 10		/* for sessions at a shutdown, each way */
 
@@ -103,6 +104,11 @@ static void on_spool_event(void *arg, enum spool_event kind, const char *text)
 	log_end();
 }
 
+static uint64_t recipients_default(void)
+{
+	return sandbox_machine_memory() / RECIPIENT_SHARE;
+}
+
 void worker_spool_options(const struct worker *w, const struct config *c, struct spool_options *ret)
 {
 	*ret = (struct spool_options){
@@ -111,6 +117,8 @@ void worker_spool_options(const struct worker *w, const struct config *c, struct
 		.free_min = c->queue.free_min,
 		.arriving_memory_max = c->message.memory,
 		.waiting_memory_max = c->queue.memory,
+		.recipients_max = c->queue.recipients_max ? c->queue.recipients_max
+							  : recipients_default(),
 		.lock_wait_ns = LOCK_WAIT_S * SECOND,
 		.event = on_spool_event,
 	};

@@ -44,6 +44,7 @@ void index_add(struct spool *s, struct message *m, struct segment *g, uint64_t o
 	m->stored = true;
 	message_unlock(m);
 	spool_unlock(s);
+	atomic_fetch_add(&s->recipients, m->recipients_n);
 	if (m->file)
 		atomic_fetch_add_explicit(&s->file_octets, m->size, memory_order_relaxed);
 }
@@ -95,6 +96,7 @@ void index_remove(struct spool *s, struct message *m, uint64_t batch)
 	map_remove(&s->index, &m->node);
 	m->in_index = false;
 	spool_unlock(s);
+	atomic_fetch_sub(&s->recipients, m->recipients_n);
 	if (m->file)
 		content_file_dead(s->memory, m->file, m->size, batch);
 	message_unref(m);

@@ -158,6 +158,8 @@ struct spool {
 	struct keeper *keeper;
 
 	/* ---- space */
+	/* of open messages, and of those on their way into the log: counted twice for a moment */
+	_Atomic uint64_t recipients, recipients_max;
 	_Atomic uint64_t size_max, free_min, free, file_octets;
 	_Atomic uint64_t space_at;	/* when free space was last looked at */
 	_Atomic bool space_wanted;	/* somebody asked, and the last look is old */

@@ -8,6 +8,8 @@
  * ready is the reserve; when another could not be made, nothing new is accepted, messages under way
  * may use the first half of the active segment, and the rest is for bookkeeping, bounces and the
  * sweeper.
+ *
+ * Memory has no such marks: of it only the recipients that wait are counted, one by one.
  */
 #include "spool/inner.h"
 
@@ -90,10 +92,27 @@ bool spool_accepts_size(struct spool *s, uint64_t octets)
 	return !size_max || (octets <= size_max && space_used(s) <= size_max - octets);
 }
 
+bool spool_take_places(struct spool *s, uint32_t recipients)
+{
+	uint64_t max = atomic_load_explicit(&s->recipients_max, memory_order_relaxed);
+	uint64_t before = atomic_fetch_add(&s->recipients, recipients);
+
+	if (!max || before + recipients <= max)
+		return true;
+	spool_give_back_places(s, recipients);
+	return false;
+}
+
+void spool_give_back_places(struct spool *s, uint32_t recipients)
+{
+	atomic_fetch_sub(&s->recipients, recipients);
+}
+
 void spool_set_limits(struct spool *s, const struct spool_options *o)
 {
 	atomic_store(&s->size_max, o->size_max);
 	atomic_store(&s->free_min, o->free_min);
+	atomic_store(&s->recipients_max, o->recipients_max);
 	atomic_store(&s->memory->arriving_max, o->arriving_memory_max);
 	atomic_store(&s->memory->waiting_max, o->waiting_memory_max);
 	if (!atomic_exchange(&s->space_wanted, true))

@@ -169,6 +169,7 @@ static struct spool *spool_new(struct net *n, const struct spool_options *o)
 	atomic_init(&s->id_counter, 1);
 	atomic_init(&s->size_max, o->size_max);
 	atomic_init(&s->free_min, o->free_min);
+	atomic_init(&s->recipients_max, o->recipients_max);
 	atomic_init(&s->memory->arriving_max, o->arriving_memory_max);
 	atomic_init(&s->memory->waiting_max, o->waiting_memory_max);
 	return s;

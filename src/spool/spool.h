@@ -33,6 +33,7 @@ struct spool_options {
 					   accepted */
 	uint64_t arriving_memory_max;	/* octets of content in memory while it arrives */
 	uint64_t waiting_memory_max;	/* octets of content kept in memory for the first attempt */
+	uint64_t recipients_max;	/* of all open messages: spool_take_places; 0: no limit */
 	uint64_t lock_wait_ns;		/* how long to wait for a dying predecessor's lock */
 	uint64_t segment_size;		/* octets; 0: min(64 MiB, file system / 16), at least 1
 					   MiB */
@@ -140,6 +141,13 @@ bool spool_accepts(struct spool *s);	/* false: below the free-space or above the
 					   MAIL gets 452 4.3.1 */
 /* Room for a message of that size (SIZE=) as well. */
 bool spool_accepts_size(struct spool *s, uint64_t octets);
+/*
+ * Memory is bounded by the number of recipients that wait. Places for so many more: taken before a
+ * message of strangers is committed, given back when it is (then it has its own) or cannot be.
+ * False: there are not so many, and none was taken. Any thread.
+ */
+bool spool_take_places(struct spool *s, uint32_t recipients);
+void spool_give_back_places(struct spool *s, uint32_t recipients);
 /* The limits of a reloaded configuration. */
 void spool_set_limits(struct spool *s, const struct spool_options *o);
 uint32_t spool_number(const struct spool *s);	/* the spool part of ids */

@@ -283,6 +283,26 @@ def test_another_share_is_written(make_relay, make_sink):
         c.close()
 
 
+def test_a_queue_has_an_end(make_relay, make_sink):
+    """As many recipients wait as may: 452, delivery goes on and makes room, and a bounce is not refused."""
+    closed = [True]
+    sink = make_sink(lambda at, a, s: '421 4.3.2 not yet' if closed[0] and at == 'connect' else '550 5.1.1 no' if at == 'rcpt' and 'bad' in a else None)
+    relay = make_relay('queue {\n\tretry 1s\n\trecipients_max 20\n}\n' + ROUTE % sink.port, base=LISTEN)
+    c = relay.client()
+    c.hello()
+    for i in range(6):
+        assert c.mail(b'Subject: %d\r\n\r\nx\r\n' % i, to=['bad@dest.example', 'b@dest.example', 'c@dest.example'])[0] == 250
+    assert c.mail(b'x\r\n', to=['b%d@dest.example' % i for i in range(3)])[0] == 452
+    assert c.mail(b'x\r\n', to=['b%d@dest.example' % i for i in range(2)])[0] == 250
+    assert c.cmd('MAIL FROM:<a@client.example>') == (452, '4.3.1 Too much mail waits here, try again later')
+    closed[0] = False
+    wait_for(lambda: c.cmd('MAIL FROM:<a@client.example>')[0] == 250, every=0.3)
+    assert c.cmd('RSET')[0] == 250
+    wait_for(lambda: len([m for m in sink.messages if '<>' in m.mail]) == 6)
+    assert c.mail(b'x\r\n')[0] == 250
+    c.close()
+
+
 class Narrow(Relay):
     """With few descriptors, which it cannot raise."""
     LIMIT = 256

@@ -134,6 +134,7 @@ static int open_spool(struct node *n, struct found *found)
 		.free_min = n->config->queue.free_min,
 		.arriving_memory_max = n->config->message.memory,
 		.waiting_memory_max = n->config->queue.memory,
+		.recipients_max = n->config->queue.recipients_max,
 		.lock_wait_ns = SECOND,
 		.segment_size = 1 << 20,
 		.event = on_spool_event,

@@ -151,7 +151,8 @@ static const struct text_case cases[] = {
 		"listen 127.0.0.1\n",
 		"t.conf:3:2: error: unknown statement in the queue block: \"retries\"; expected "
 		"one of retry, warn_after, give_up_after, bounce_give_up_after, size_max, "
-		"free_min, memory, notices_max, connections_max; did you mean \"retry\"?\n",
+		"free_min, memory, recipients_max, notices_max, connections_max; "
+		"did you mean \"retry\"?\n",
 	},
 	{
 		"later statements",

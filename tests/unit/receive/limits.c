@@ -395,6 +395,39 @@ static void test_full(void **state)
 	rig_close(&g);
 }
 
+/* As many recipients wait as may: nothing more is taken, before content where it can be told. */
+static void test_queue(void **state)
+{
+	struct spool_options o = { .arriving_memory_max = 1 << 20, .recipients_max = 4 };
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	rig_open(&g, CONFIG, 1);
+	spool_set_limits(g.spool, &o);
+	begin(&c, &g);
+	client_says(&c, ENVELOPE "RCPT TO:<v@ours.example>\r\nDATA\r\n", "250,250,250,354");
+	client_says(&c, "x\r\n.\r\n", "250");
+	client_says(&c, ENVELOPE "RCPT TO:<v@ours.example>\r\nRCPT TO:<w@ours.example>\r\nDATA\r\n",
+		    "250,250,250,250,354");
+	client_says(&c, "x\r\n.\r\n", "452 4.3.1");
+	client_says(&c, ENVELOPE "RCPT TO:<v@ours.example>\r\nDATA\r\n", "250,250,250,354");
+	client_says(&c, "x\r\n.\r\n", "250");
+	client_says(&c, "MAIL FROM:<a@b.example>\r\n", "452 4.3.1");
+	assert_int_equal(rig_received_n, 2);
+	/* a commit that fails leaves no place taken */
+	o.recipients_max = 5;
+	spool_set_limits(g.spool, &o);
+	for (int i = 0; i < 2; i++) {
+		transaction(&c);
+		rig_fail_writes(-EIO, i == 0);
+		client_says(&c, "x\r\n.\r\n", i == 0 ? "451 4.3.0" : "250");
+	}
+	client_says(&c, "MAIL FROM:<a@b.example>\r\n", "452 4.3.1");
+	client_close(&c);
+	rig_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_disk),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

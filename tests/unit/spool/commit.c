@@ -48,6 +48,23 @@ static void test_reopen(void **state)
 	close_spool();
 }
 
+/* The recipients that count: of all messages that are open, until the whole message is final. */
+static void check_places(uint32_t taken)
+{
+	struct spool_options o = default_options();
+
+	o.recipients_max = taken + 2;
+	spool_set_limits(spool, &o);
+	assert_false(spool_take_places(spool, 3));
+	assert_true(spool_take_places(spool, 2));
+	assert_false(spool_take_places(spool, 1));
+	spool_give_back_places(spool, 2);
+	o.recipients_max = 0;
+	spool_set_limits(spool, &o);
+	assert_true(spool_take_places(spool, UINT32_MAX));
+	spool_give_back_places(spool, UINT32_MAX);
+}
+
 static void test_outcomes(void **state)
 {
 	struct put p = { .octets = 500, .seed = 3, .recipients = 3, .keep = true };
@@ -71,6 +88,7 @@ static void test_outcomes(void **state)
 	(void)state;
 	open_spool();
 	run_task(put_task, &p);
+	check_places(3);
 	assert_int_equal(record_outcomes(p.message, &defer, 1, true), 0);
 	assert_int_equal(record_outcomes(p.message, &defer, 1, true), 0);
 	assert_int_equal(record_outcomes(p.message, two, 2, false), 0);
@@ -80,6 +98,7 @@ static void test_outcomes(void **state)
 	close_spool();
 	open_spool();
 	assert_int_equal(found_n, 1);
+	check_places(3);
 	p.message = message_ref(found[0]);
 	assert_int_equal(atomic_load(&p.message->open_n), 1);
 	assert_int_equal(p.message->recipients[0].state, RECIPIENT_QUEUED);
@@ -95,10 +114,12 @@ static void test_outcomes(void **state)
 	defer.state = RECIPIENT_DELIVERED;
 	assert_int_equal(record_outcomes(p.message, &defer, 1, true), 0);
 	assert_null(spool_find(spool, &p.message->id));
+	check_places(0);
 	message_unref(p.message);
 	close_spool();
 	open_spool();
 	assert_int_equal(found_n, 0);
+	check_places(0);
 	close_spool();
 }
 
