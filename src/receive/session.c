@@ -15,6 +15,10 @@
  * tarpit_after come late: the task sleeps, which costs nothing; so that the connections of an
  * address are not used up by sleepers, beyond a quarter of them the client is cut instead.
  *
+ * Who sends many commands ahead gives up the loop after some of them: the 64 KiB after which the
+ * stream does would be a thousand commands, and 660 such clients made a good one wait for two
+ * seconds.
+ *
  * What a session may say is bounded in every way: refusals for good by errors_max, refusals for now
  * by DEFERRALS_MAX, commands that bring no message forward by idle_commands_max. The last two count
  * from one message to the next: a client that sends mail may go on for session_max.
@@ -34,6 +38,7 @@
 #define FAREWELL (2 * SECOND)	/* for the last words to arrive */
 #define ARGS_LOGGED 320		/* octets of a refused MAIL's or RCPT's line in the log */
 #define TARPIT_SHARE 4		/* one of so many connections of an address may wait in it */
+#define COMMANDS_PER_TURN 32	/* of one that sends ahead, until others have theirs */
 #define DEFERRALS_MAX 10000	/* 4xx without a message in between: each is a line of the log */
 
 enum needs { NOTHING, HELLO, TRANSACTION };
@@ -370,6 +375,8 @@ static int command(struct session *s) SUSPENDS
 
 	s->args = STR_NONE;	/* borrowed from what the next read replaces */
 	s->verb = VERB_UNKNOWN;
+	if (s->commands % COMMANDS_PER_TURN == COMMANDS_PER_TURN - 1)
+		task_yield();
 	r = next_line(s, &line);
 	s->commands += r == 1 || r == -EMSGSIZE;
 	if (r == -EMSGSIZE)
