@@ -157,10 +157,17 @@ static void check_all_chunks(struct str in)
 
 static void test_nasty(void **state)
 {
+	char nuls[150];		/* a line of them, over two blocks */
+
 	(void)state;
 	for (size_t i = 0; i < sizeof(nasty) / sizeof(nasty[0]); i++)
 		check_all_chunks(str_of(nasty[i]));
 	check_all_chunks(STR("a\0b\r\n.\r\n"));
+	check_all_chunks(STR("\0.\r\n\0\r\n.\0\r\n..\0\r\n\r\n\0.\r\n.\r\n"));
+	memset(nuls + 2, 0, sizeof(nuls) - 7);
+	memcpy(nuls, "\r\n", 2);
+	memcpy(nuls + sizeof(nuls) - 5, "\r\n.\r\n", 5);
+	check_all_chunks(str_make(nuls, sizeof(nuls)));
 }
 
 /*
