@@ -34,7 +34,6 @@ struct counted {
 	uint64_t next_at;		/* evenly: no earlier */
 	struct bucket *bucket;		/* owned; NULL: nothing was spent yet */
 	struct str login;		/* within this allocation */
-	char what[48];			/* the limit's text, cut: for people */
 };
 
 struct client_limits {
@@ -145,7 +144,7 @@ static struct counted *find(const struct client_limits *l, const struct key *k)
 }
 
 /* Found or made; NULL: the table is full of those that have connections. */
-static struct counted *get(struct client_limits *l, const struct limit *limit, const struct key *k)
+static struct counted *get(struct client_limits *l, const struct key *k)
 {
 	struct counted *x = find(l, k);
 	struct list *oldest = list_first(&l->idle);
@@ -163,7 +162,6 @@ static struct counted *get(struct client_limits *l, const struct limit *limit, c
 	if (k->login.n)
 		memcpy(x + 1, k->login.p, k->login.n);
 	x->login = str_make((const char *)(x + 1), k->login.n);
-	str_copy(x->what, sizeof(x->what), limit->text);
 	map_insert(&l->map, &x->node, k->hash);
 	list_init(&x->by_use);
 	list_push(&l->idle, &x->by_use);
@@ -203,7 +201,7 @@ const struct limit *client_limits_connect(struct client_limits *l, const struct 
 		if (limit->what != LIMIT_CONNECTIONS || !(limit->per & per) ||
 		    !key_of(limit, from, &k))
 			continue;
-		x = get(l, limit, &k);
+		x = get(l, &k);
 		if (!x)
 			continue;
 		if (x->in_use >= limit->count) {
@@ -273,7 +271,7 @@ static unsigned charges_of(struct client_limits *l, const struct config *c,
 		if (limit->what != what || !limit->count || !limit->period_ns ||
 		    !key_of(limit, from, &k))
 			continue;
-		x->count = get(l, limit, &k);
+		x->count = get(l, &k);
 		if (!x->count)
 			continue;
 		used(l, x->count);	/* the newest: it outlives the next ones' get */
@@ -346,36 +344,5 @@ void client_limits_charge(struct client_limits *l, const struct config *c,
 	n = charges_of(l, c, from, what, units, charges);
 	for (unsigned i = 0; i < n; i++)
 		spend(&charges[i], now);
-	pthread_mutex_unlock(&l->lock);
-}
-
-/* ---- for people */
-
-static void describe(struct counted *x, uint64_t now, struct buf *out)
-{
-	buf_printf(out, "limit %s: ", x->what);
-	network_format(out, &x->network);
-	if (x->login.n)
-		buf_printf(out, " %.*s", STR_ARG(x->login));
-	if (x->bucket)
-		buf_printf(out, " has used %u", bucket_spent(x->bucket, now));
-	else
-		buf_printf(out, " has %u connection%s", x->in_use, x->in_use == 1 ? "" : "s");
-	buf_add_lit(out, "\n");
-}
-
-/* Walks all: for people, who ask seldom. */
-void client_limits_describe(struct client_limits *l, const struct ip *ip, uint64_t now,
-			    struct buf *out)
-{
-	struct map_node *n = NULL;
-
-	pthread_mutex_lock(&l->lock);
-	while ((n = map_walk(&l->map, n))) {
-		struct counted *x = CONTAINER_OF(n, struct counted, node);
-
-		if (x->network.ip.family && network_has(&x->network, ip))
-			describe(x, now, out);
-	}
 	pthread_mutex_unlock(&l->lock);
 }

@@ -55,8 +55,5 @@ const struct limit *client_limits_in_connection(const struct config *c, const st
 						uint64_t n);
 
 unsigned client_limits_count(struct client_limits *l);	/* counts that are kept */
-/* A line for each count of this address and its networks. */
-void client_limits_describe(struct client_limits *l, const struct ip *ip, uint64_t now,
-			    struct buf *out);
 
 #endif

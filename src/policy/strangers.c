@@ -59,13 +59,6 @@ void strangers_free(struct strangers *s)
 	mem_free(s);
 }
 
-/* Counts belong to limits by their text, list health to zones: there is nothing to be done. */
-void strangers_reload(struct strangers *s, const struct config *c)
-{
-	(void)s;
-	(void)c;
-}
-
 /* ---- answers */
 
 static void say(struct decision *d, struct stranger *x, struct reply reply, struct buf *text)
@@ -350,13 +343,4 @@ void strangers_good(struct strangers *s, const struct config *c, const struct co
 	if (x->greylisted)
 		greylist_good(s->greylist, &times, &client->ip, str_of(x->name), loop_wall_ms());
 	x->greylisted = false;
-}
-
-void strangers_describe(struct strangers *s, const struct ip *ip, struct buf *out)
-{
-	struct greylist_stats stats;
-
-	greylist_stats(s->greylist, &stats);
-	client_limits_describe(s->limits, ip, s->world->now(s->world), out);
-	buf_printf(out, "greylist: %u senders, %u networks\n", stats.triples, stats.networks);
 }

@@ -30,7 +30,6 @@ struct strangers;
 struct strangers *strangers_new(struct net *n, struct dns *d, const char *state);
 void strangers_stop(struct strangers *s);	/* saves; from the main thread */
 void strangers_free(struct strangers *s);	/* NULL is fine */
-void strangers_reload(struct strangers *s, const struct config *c);
 
 #define STRANGER_COUNTS_MAX 8		/* limits of connections that one session counts in */
 
@@ -100,8 +99,5 @@ void strangers_message(struct strangers *s, const struct config *c, const struct
 void strangers_good(struct strangers *s, const struct config *c, const struct config_clients *cc,
 		    const struct client *client, struct stranger *x, uint64_t size,
 		    uint64_t announced);
-
-/* For relevo explain and top: what is known about an address, in lines. */
-void strangers_describe(struct strangers *s, const struct ip *ip, struct buf *out);
 
 #endif

@@ -41,8 +41,4 @@ void receive_stop(struct receive *r, uint64_t grace_ns);
 void receive_free(struct receive *r);
 unsigned receive_sessions(struct receive *r);
 
-/*
- * A message handed in by the control socket (relevo send without SMTP) is not part of this version:
- * send speaks SMTP.
- */
 #endif

@@ -166,7 +166,6 @@ int expn_handle(struct session *s, struct str args) SUSPENDS;
 int help_handle(struct session *s, struct str args) SUSPENDS;
 int quit_handle(struct session *s, struct str args) SUSPENDS;
 
-
 /* ---- etrn.c */
 bool etrn_may(const struct session *s);	/* some route's mail may be asked for */
 

@@ -164,7 +164,6 @@ static void put_in_force(struct worker *w, struct config *new, unsigned from, st
 	int r;
 
 	logins_reload(w->logins, new, messages);
-	strangers_reload(w->strangers, new);
 	config_set_current(config_ref(new));	/* receive_listen looks its settings up there */
 	resolve_anew(w, new, messages);
 	pop_reload(w->pop, new, messages);

@@ -251,7 +251,6 @@ static void helpers_make(struct worker *w)
 	struct receive_helpers help;
 
 	w->strangers = strangers_new(w->net, deliver_dns(w->deliver), c->state);
-	strangers_reload(w->strangers, c);
 	w->popped = popped_new(POPPED_MAX);
 	w->logins = logins_new(net_world(w->net), c, &warnings);
 	w->recipients = recipients_new(&(struct recipients_ask){ callout_ask, w->deliver },
