@@ -177,54 +177,61 @@ static void used(struct client_limits *l, struct counted *x)
 
 /* ---- connections */
 
-static void leave(struct client_limits *l, struct counted *const *counts, unsigned n)
+/* Back to the first n. */
+static void leave(struct client_limits *l, struct connection_counts *counts, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		counts[i]->in_use--;
-		used(l, counts[i]);
+	while (counts->n > n) {
+		struct counted *x = counts->at[--counts->n];
+
+		x->in_use--;
+		used(l, x);
 	}
+}
+
+/* False: the limit is full. */
+static bool enter(struct client_limits *l, const struct limit *limit, const struct key *k,
+		  struct connection_counts *counts)
+{
+	struct counted *x = get(l, k);
+
+	if (!x)
+		return true;
+	if (x->in_use >= limit->count)
+		return false;
+	x->in_use++;
+	used(l, x);
+	counts->at[counts->n++] = x;
+	return true;
 }
 
 const struct limit *client_limits_connect(struct client_limits *l, const struct config *c,
 					  const struct sender *from, unsigned per,
-					  struct counted **ret, unsigned max, unsigned *ret_n)
+					  struct connection_counts *ret)
 {
+	const unsigned max = sizeof(ret->at) / sizeof(ret->at[0]), before = ret->n;
 	const struct limit *full = NULL;
-	unsigned n = 0;
 
 	pthread_mutex_lock(&l->lock);
-	for (unsigned i = 0; i < c->limits_n && n < max && !full; i++) {
+	for (unsigned i = 0; i < c->limits_n && ret->n < max && !full; i++) {
 		const struct limit *limit = &c->limits[i];
-		struct counted *x;
 		struct key k;
 
-		if (limit->what != LIMIT_CONNECTIONS || !(limit->per & per) ||
-		    !key_of(limit, from, &k))
-			continue;
-		x = get(l, &k);
-		if (!x)
-			continue;
-		if (x->in_use >= limit->count) {
+		if (limit->what == LIMIT_CONNECTIONS && limit->per & per &&
+		    key_of(limit, from, &k) && !enter(l, limit, &k, ret))
 			full = limit;
-			continue;
-		}
-		x->in_use++;
-		used(l, x);
-		ret[n++] = x;
 	}
 	if (full)
-		leave(l, ret, n);
+		leave(l, ret, before);
 	pthread_mutex_unlock(&l->lock);
-	*ret_n = full ? 0 : n;
 	return full;
 }
 
-void client_limits_disconnect(struct client_limits *l, struct counted *const *counts, unsigned n)
+void client_limits_disconnect(struct client_limits *l, struct connection_counts *counts)
 {
-	if (!n)
+	if (!counts->n)
 		return;
 	pthread_mutex_lock(&l->lock);
-	leave(l, counts, n);
+	leave(l, counts, 0);
 	pthread_mutex_unlock(&l->lock);
 }
 

@@ -12,7 +12,12 @@
 #include "config/config.h"
 
 struct client_limits;
-struct counted;			/* one limit's count for one client */
+
+/* Where one connection is counted; zeroed at the start. */
+struct connection_counts {
+	struct counted *at[8];		/* private: one limit's count for one client */
+	unsigned n;
+};
 
 /* Who sends. What is missing (family 0, empty login) no limit counts. */
 struct sender {
@@ -29,13 +34,14 @@ void client_limits_free(struct client_limits *l);	/* NULL is fine */
 
 /*
  * Connections at once. per: LIMIT_PER_* that are looked at (of a login, once it is known). NULL: it
- * is counted, ret (room for max) holds where and *ret_n how often. Else the limit that is full, and
+ * is counted, and ret has where, beside what it had before. Else the limit that is full, and
  * nothing is counted.
  */
 const struct limit *client_limits_connect(struct client_limits *l, const struct config *c,
 					  const struct sender *from, unsigned per,
-					  struct counted **ret, unsigned max, unsigned *ret_n);
-void client_limits_disconnect(struct client_limits *l, struct counted *const *counts, unsigned n);
+					  struct connection_counts *ret);
+/* All that it was counted in; counts is empty then. */
+void client_limits_disconnect(struct client_limits *l, struct connection_counts *counts);
 
 /*
  * So many messages, recipients, octets or handshakes (what) more. NULL: they are counted. Else the

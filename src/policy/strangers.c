@@ -11,7 +11,6 @@
 #include "policy/strangers.h"
 
 #include "base/mem.h"
-#include "policy/client_limits.h"
 #include "policy/greylist_keeper.h"
 #include "policy/inquiry.h"
 #include "policy/lists.h"
@@ -103,15 +102,10 @@ static bool is_postmaster(const struct address *a)
 static bool connect_as(struct strangers *s, const struct config *c, const struct sender *from,
 		       unsigned per, struct stranger *x, struct decision *ret)
 {
-	const struct limit *full;
-	unsigned n = 0;
-
-	full = client_limits_connect(s->limits, c, from, per, x->counts + x->counts_n,
-				     STRANGER_COUNTS_MAX - x->counts_n, &n);
-	x->counts_n += n;
-	if (full)
-		refuse(ret, REPLY(421, 4, 7, 0, "Too many connections from you at once"));
-	return !full;
+	if (!client_limits_connect(s->limits, c, from, per, &x->counts))
+		return true;
+	refuse(ret, REPLY(421, 4, 7, 0, "Too many connections from you at once"));
+	return false;
 }
 
 void strangers_connected(struct strangers *s, const struct config *c, const struct client *client,
@@ -135,8 +129,7 @@ void strangers_logged_in(struct strangers *s, const struct config *c, const stru
 
 void strangers_disconnected(struct strangers *s, struct stranger *x)
 {
-	client_limits_disconnect(s->limits, x->counts, x->counts_n);
-	x->counts_n = 0;
+	client_limits_disconnect(s->limits, &x->counts);
 	x->counted = false;
 }
 

@@ -18,9 +18,9 @@
 #define POLICY_STRANGERS_H
 
 #include "dns/dns.h"
+#include "policy/client_limits.h"
 #include "policy/policy.h"
 
-struct counted;
 struct strangers;
 
 /*
@@ -30,8 +30,6 @@ struct strangers;
 struct strangers *strangers_new(struct net *n, struct dns *d, const char *state);
 void strangers_stop(struct strangers *s);	/* saves; from the main thread */
 void strangers_free(struct strangers *s);	/* NULL is fine */
-
-#define STRANGER_COUNTS_MAX 8		/* limits of connections that one session counts in */
 
 /* What is known about one session's client; embedded in the session, zeroed at the start. */
 struct stranger {
@@ -46,8 +44,7 @@ struct stranger {
 	bool greylisted;		/* it was told to come back, or has just passed */
 	uint32_t messages;		/* in this session */
 	struct reply helo_reply;	/* why its HELO name is refused; .code 0: it is not */
-	struct counted *counts[STRANGER_COUNTS_MAX];
-	unsigned counts_n;
+	struct connection_counts counts;
 	char text[512];			/* of a reply that was put together */
 };
 

@@ -181,23 +181,23 @@ static void test_connections(void **state)
 	struct config c = { .limits = limits, .limits_n = 2 };
 	struct client_limits *l = client_limits_new(100);
 	const struct sender a = from("192.0.2.1", ""), b = from("192.0.2.2", "");
-	struct counted *counts[6][8];
-	unsigned per = LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK, n[6];
+	struct connection_counts counts[6] = { 0 };
+	unsigned per = LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK;
 
 	(void)state;
-	assert_null(client_limits_connect(l, &c, &a, per, counts[0], 8, &n[0]));
-	assert_int_equal(n[0], 2);
-	assert_null(client_limits_connect(l, &c, &a, per, counts[1], 8, &n[1]));
-	assert_ptr_equal(client_limits_connect(l, &c, &a, per, counts[2], 8, &n[2]), &limits[1]);
-	assert_int_equal(n[2], 0);
+	assert_null(client_limits_connect(l, &c, &a, per, &counts[0]));
+	assert_int_equal(counts[0].n, 2);
+	assert_null(client_limits_connect(l, &c, &a, per, &counts[1]));
+	assert_ptr_equal(client_limits_connect(l, &c, &a, per, &counts[2]), &limits[1]);
+	assert_int_equal(counts[2].n, 0);
 	/* the refused one left nothing behind: the network has room for one */
-	assert_null(client_limits_connect(l, &c, &b, per, counts[3], 8, &n[3]));
-	assert_ptr_equal(client_limits_connect(l, &c, &b, per, counts[4], 8, &n[4]), &limits[0]);
-	client_limits_disconnect(l, counts[0], n[0]);
-	assert_null(client_limits_connect(l, &c, &b, per, counts[5], 8, &n[5]));
-	client_limits_disconnect(l, counts[1], n[1]);
-	client_limits_disconnect(l, counts[3], n[3]);
-	client_limits_disconnect(l, counts[5], n[5]);
+	assert_null(client_limits_connect(l, &c, &b, per, &counts[3]));
+	assert_ptr_equal(client_limits_connect(l, &c, &b, per, &counts[4]), &limits[0]);
+	client_limits_disconnect(l, &counts[0]);
+	assert_null(client_limits_connect(l, &c, &b, per, &counts[5]));
+	client_limits_disconnect(l, &counts[1]);
+	client_limits_disconnect(l, &counts[3]);
+	client_limits_disconnect(l, &counts[5]);
 	client_limits_free(l);
 }
 
@@ -209,23 +209,21 @@ static void test_addresses(void **state)
 	struct config c = { .limits = &limit, .limits_n = 1 };
 	struct client_limits *l = client_limits_new(100);
 	struct sender a = from("192.0.2.1", "");
-	struct counted *counts[8];
-	unsigned n;
+	struct connection_counts counts = { 0 }, others = { 0 };
 
 	(void)state;
 	limit.listen = &here;
 	a.listen = &(struct endpoint){ .port = 25 };
-	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts, 8, &n));
-	assert_int_equal(n, 1);
-	assert_ptr_equal(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts + 1, 8, &n),
-			 &limit);
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, &counts));
+	assert_int_equal(counts.n, 1);
+	assert_ptr_equal(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, &others), &limit);
 	a.listen = &there;
-	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts + 1, 8, &n));
-	assert_int_equal(n, 0);
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, &others));
+	assert_int_equal(others.n, 0);
 	a.listen = NULL;
-	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, counts + 1, 8, &n));
-	assert_int_equal(n, 0);
-	client_limits_disconnect(l, counts, 1);
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, &others));
+	assert_int_equal(others.n, 0);
+	client_limits_disconnect(l, &counts);
 	client_limits_free(l);
 }
 
@@ -248,12 +246,11 @@ static void test_bounded(void **state)
 				  limit_of("b", LIMIT_CONNECTIONS, 1, 0, LIMIT_PER_CLIENT) };
 	struct config c = { .limits = limits, .limits_n = 2 };
 	struct client_limits *l = client_limits_new(8);
+	struct connection_counts counts = { 0 }, others = { 0 };
 	struct sender s = from("10.0.0.0", "");
-	struct counted *counts[8];
-	unsigned n;
 
 	(void)state;
-	assert_null(client_limits_connect(l, &c, &s, LIMIT_PER_CLIENT, counts, 8, &n));
+	assert_null(client_limits_connect(l, &c, &s, LIMIT_PER_CLIENT, &counts));
 	for (unsigned i = 1; i < 10000; i++) {
 		uint64_t again;
 
@@ -265,8 +262,8 @@ static void test_bounded(void **state)
 	assert_false(spends(l, &c, "10.0.39.15", "", LIMIT_MESSAGES, 1, T0));	/* the last */
 	assert_true(spends(l, &c, "10.0.0.1", "", LIMIT_MESSAGES, 1, T0));	/* forgotten */
 	s = from("10.0.0.0", "");
-	assert_non_null(client_limits_connect(l, &c, &s, LIMIT_PER_CLIENT, counts + 1, 7, &n));
-	client_limits_disconnect(l, counts, 1);
+	assert_non_null(client_limits_connect(l, &c, &s, LIMIT_PER_CLIENT, &others));
+	client_limits_disconnect(l, &counts);
 	client_limits_free(l);
 }
 
@@ -298,15 +295,13 @@ static void *spend_much(void *arg)
 	const struct sender s = from("192.0.2.1", "");
 
 	for (unsigned i = 0; i < 20000; i++) {
-		struct counted *counts[2];
+		struct connection_counts counts = { 0 };
 		uint64_t again;
-		unsigned n = 0;
 
 		*passed += !client_limits_spend(shared, &shared_config, &s, LIMIT_MESSAGES, 1,
 						T0 + i, &again);
-		if (!client_limits_connect(shared, &shared_config, &s, LIMIT_PER_CLIENT, counts, 2,
-					   &n))
-			client_limits_disconnect(shared, counts, n);
+		if (!client_limits_connect(shared, &shared_config, &s, LIMIT_PER_CLIENT, &counts))
+			client_limits_disconnect(shared, &counts);
 	}
 	return NULL;
 }
