@@ -14,6 +14,7 @@
 #include "dns/context.h"
 
 #include "base/mem.h"
+#include "net/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,11 +156,12 @@ static unsigned add_system_servers(struct setup *s, struct str rest)
 /* How many servers the system names; 0: none, and error says so. */
 static unsigned add_system(struct setup *s)
 {
-	struct buf text;
+	struct buf text = BUF_INIT(RESOLV_CONF_MAX);
 	unsigned n;
-	int r = file_read(s->world, RESOLV_CONF, RESOLV_CONF_MAX, &text);
+	int r = file_read(s->world, AT_FDCWD, RESOLV_CONF, &text);
 
 	if (r < 0) {
+		buf_done(&text);
 		buf_printf(s->error, "cannot read " RESOLV_CONF ": %s; no name can be looked up",
 			   strerror(-r));
 		return 0;

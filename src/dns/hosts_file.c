@@ -10,12 +10,11 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "net/file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 
 #define FILE_MAX (4 * 1024 * 1024)
-#define PIECE 16384
 
 struct host {
 	struct map_node node;
@@ -27,28 +26,6 @@ struct hosts_file {
 	struct arena arena;
 	struct map map;		/* struct host, one for each pair */
 };
-
-int file_read(struct world *w, const char *path, size_t max, struct buf *ret)
-{
-	int fd = w->disk_open(w, AT_FDCWD, path, O_RDONLY, 0);
-	ssize_t n = fd;
-
-	if (fd < 0)
-		return fd;
-	buf_init(ret, max);
-	while (n > 0 || ret->n == 0) {
-		char *to = buf_reserve(ret, PIECE);
-
-		n = to ? w->disk_pread(w, fd, to, PIECE, ret->n) : -EFBIG;
-		if (n <= 0)
-			break;
-		buf_commit(ret, (size_t)n);
-	}
-	w->disk_close(w, fd);
-	if (n < 0)
-		buf_done(ret);
-	return n < 0 ? (int)n : 0;
-}
 
 bool line_next(struct str *rest, struct str *ret)
 {
@@ -91,13 +68,14 @@ struct hosts_file *hosts_file_new(struct world *w, const char *path, int *ret_er
 {
 	struct hosts_file *h = mem_zalloc(sizeof(*h));
 	struct str rest, line;
-	struct buf text;
+	struct buf text = BUF_INIT(FILE_MAX);
 	int r;
 
 	if (!path)
 		return h;
-	r = file_read(w, path, FILE_MAX, &text);
+	r = file_read(w, AT_FDCWD, path, &text);
 	if (r < 0) {
+		buf_done(&text);
 		hosts_file_free(h);
 		*ret_error = r;
 		return NULL;

@@ -24,9 +24,7 @@ bool hosts_file_find(const struct hosts_file *h, struct str name, unsigned famil
 
 #define HOSTS_FILE_IPS_MAX 16	/* of one name and family, for ret */
 
-/* For files of lines like these. All of a file, up to max octets; 0 or -errno. */
-int file_read(struct world *w, const char *path, size_t max, struct buf *ret);
-/* The next line without its comment; false: there is none. */
+/* For files of lines like these: the next line without its comment; false: there is none. */
 bool line_next(struct str *rest, struct str *ret);
 
 #endif

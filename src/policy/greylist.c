@@ -37,6 +37,7 @@ void greylist_free(struct greylist *g)
 {
 	if (!g)
 		return;
+	kept_free(g->kept);
 	for (unsigned i = 0; i < GREYLIST_KINDS; i++) {
 		LIST_FOR(at, &g->kinds[i].by_use)
 			mem_free(LIST_ENTRY(at, struct grey, by_use));
@@ -182,7 +183,7 @@ static struct grey *get(struct greylist *g, enum greylist_kind k, const unsigned
 {
 	struct grey *x = greylist_find(g, k, digest);
 
-	g->changed = true;
+	kept_changed(g->kept);
 	if (!x)
 		return greylist_add(g, k, digest);
 	if (x->until_ms <= now_ms) {	/* forgotten: it begins anew */

@@ -64,10 +64,9 @@ void greylist_stats(struct greylist *g, struct greylist_stats *ret);
 /* The sender as it is compared: lower case, words with digits folded. Cut at the buffer's end. */
 void greylist_sender(struct str sender, struct buf *ret);
 
-/* ---- greylist_file.c: the file, "greylist" in the folder; both block. */
-bool greylist_is_changed(struct greylist *g);	/* since the last save */
-int greylist_save(struct greylist *g, struct world *w, int folder, int64_t now_ms);
-/* 0: also if there is no file. -EBADMSG: it is damaged, and what was whole was taken. */
-int greylist_load(struct greylist *g, struct world *w, int folder, int64_t now_ms);
+/* ---- greylist_file.c: the file STATE/greylist */
+/* Before it is asked anything. Reads (blocks), then keeps; what fails is reported in the log. */
+void greylist_keep(struct greylist *g, struct world *w, const char *state);
+void greylist_stop(struct greylist *g);		/* saves; from the main thread */
 
 #endif

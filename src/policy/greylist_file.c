@@ -1,192 +1,135 @@
 /*
- * greylist_file - STATE/greylist: what greylisting knows, kept over restarts.
+ * greylist_file - STATE/greylist: what greylisting knows, kept over restarts (report/kept.h).
  *
- *	"relevo greylist 1\n", then records of 37 octets, then 4 octets: CRC32C of all before
+ *	relevo greylist 2
+ *	KIND DIGEST FIRST UNTIL COUNT
  *
- * A record, all numbers little-endian: one octet of kind (0 triple, 1 network), 16 of digest, 8
- * first attempt, 8 end (both in ms since 1970), 4 count. In no order.
- *
- * Replaced atomically: greylist.new, synced, renamed, folder synced. If the sum is wrong, the
- * records are taken as far as they make sense, and the caller hears of it: the worst that a wrong
- * one does is to let one triple pass, or wait.
- *
- * Gathered in pieces under the lock, so that a session never waits for more than about PIECE
- * entries.
+ * KIND: triple or network; DIGEST: 128 bits as hex; FIRST attempt and UNTIL when it is remembered,
+ * in ms since 1970; COUNT: of good messages. In no order. The worst that a wrong line does is to
+ * let one triple pass, or wait. What a crash loses is a minute of first attempts: those senders
+ * wait a little longer.
  */
 #include "policy/greylist_inner.h"
 
-#include "base/bytes.h"
-#include "base/crc.h"
+#include "base/fields.h"
+#include "net/loop.h"
 
-#include <errno.h>
-#include <fcntl.h>
-
-#define VERSION_LINE "relevo greylist 1\n"
-#define RECORD 37
-#define PIECE 1024			/* buckets of the map, of an entry or so each */
+#define SAVE_EVERY (60 * SECOND)
 #define FILE_MAX (64u * 1024 * 1024)
-#define READ_PIECE (64 * 1024)
+#define FIELDS 5
 
-bool greylist_is_changed(struct greylist *g)
-{
-	bool changed;
-
-	pthread_mutex_lock(&g->lock);
-	changed = g->changed;
-	pthread_mutex_unlock(&g->lock);
-	return changed;
-}
+static const char *const kinds[GREYLIST_KINDS] = { "triple", "network" };
 
 /* ---- writing */
 
-static void add_record(struct buf *b, enum greylist_kind k, const struct grey *x)
+static void put(void *arg, const struct map_node *node, struct buf *out)
 {
-	buf_add_byte(b, (char)k);
-	buf_add(b, x->digest, GREYLIST_DIGEST);
-	buf_add_le64(b, (uint64_t)x->first_ms);
-	buf_add_le64(b, (uint64_t)x->until_ms);
-	buf_add_le32(b, x->good);
+	const struct greylist *g = arg;
+	const struct grey *x = CONTAINER_OF(node, struct grey, node);
+
+	if (x->until_ms <= g->world->wall_ms(g->world))
+		return;
+	buf_printf(out, "%s\t", kinds[g->kind_saved]);
+	for (unsigned i = 0; i < GREYLIST_DIGEST; i++)
+		buf_printf(out, "%02x", x->digest[i]);
+	buf_printf(out, "\t%lld\t%lld\t%u\t\n", (long long)x->first_ms, (long long)x->until_ms,
+		   x->good);
 }
 
-/*
- * The next few, in the map's order: that one may be walked on after it has changed. An entry that
- * is moved meanwhile, as the map grows, may be left out; it is in the next file.
- */
-static bool add_some(struct greylist *g, enum greylist_kind k, size_t *at, int64_t now_ms,
-		     struct buf *b)
+static bool some(void *arg, bool first, struct buf *out)
 {
-	const struct map *m = &g->kinds[k].map;
+	struct greylist *g = arg;
 	bool more;
 
+	if (first)
+		g->kind_saved = g->bucket_saved = 0;
 	pthread_mutex_lock(&g->lock);
-	for (size_t end = *at + PIECE; *at < m->size && *at < end; ++*at)
-		for (struct map_node *n = map_bucket_first(m, *at); n; n = map_bucket_next(m, n)) {
-			const struct grey *x = CONTAINER_OF(n, struct grey, node);
-
-			if (x->until_ms > now_ms)
-				add_record(b, k, x);
-		}
-	more = *at < m->size;
+	more = kept_walk(&g->kinds[g->kind_saved].map, &g->bucket_saved, put, g, out);
 	pthread_mutex_unlock(&g->lock);
-	return more;
-}
-
-static void gather(struct greylist *g, int64_t now_ms, struct buf *b)
-{
-	pthread_mutex_lock(&g->lock);
-	g->changed = false;
-	pthread_mutex_unlock(&g->lock);
-	buf_add_lit(b, VERSION_LINE);
-	for (unsigned k = 0; k < GREYLIST_KINDS; k++)
-		for (size_t at = 0; add_some(g, k, &at, now_ms, b);)
-			;
-	buf_add_le32(b, crc32c(0, b->p, b->n));
-}
-
-static int write_all(struct world *w, int fd, struct str s)
-{
-	for (uint64_t offset = 0; offset < s.n;) {
-		struct iovec iov = { (char *)(uintptr_t)s.p + offset, s.n - offset };
-		ssize_t r = w->disk_pwritev(w, fd, &iov, 1, offset);
-
-		if (r <= 0)
-			return r < 0 ? (int)r : -EIO;
-		offset += (uint64_t)r;
-	}
-	return w->disk_sync(w, fd);
-}
-
-static int replace(struct world *w, int folder, struct str content)
-{
-	int r, fd;
-
-	w->disk_unlink(w, folder, "greylist.new", false);
-	fd = w->disk_open(w, folder, "greylist.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	if (fd < 0)
-		return fd;
-	r = write_all(w, fd, content);
-	w->disk_close(w, fd);
-	if (r == 0)
-		r = w->disk_rename(w, folder, "greylist.new", "greylist");
-	return r < 0 ? r : w->disk_sync(w, folder);
-}
-
-int greylist_save(struct greylist *g, struct world *w, int folder, int64_t now_ms)
-{
-	struct buf b = BUF_INIT(FILE_MAX);
-	int r;
-
-	gather(g, now_ms, &b);
-	r = buf_ok(&b) ? replace(w, folder, buf_str(&b)) : -EFBIG;
-	buf_done(&b);
-	if (r == 0)
-		return 0;
-	pthread_mutex_lock(&g->lock);
-	g->changed = true;
-	pthread_mutex_unlock(&g->lock);
-	return r;
+	if (more)
+		return true;
+	g->bucket_saved = 0;
+	return ++g->kind_saved < GREYLIST_KINDS;
 }
 
 /* ---- reading */
 
-static int read_all(struct world *w, int fd, struct buf *b)
+static bool parse_kind(struct str word, enum greylist_kind *ret)
 {
-	for (;;) {
-		char *p = buf_reserve(b, READ_PIECE);
-		ssize_t r = p ? w->disk_pread(w, fd, p, READ_PIECE, b->n) : -EFBIG;
-
-		if (r <= 0)
-			return (int)r;
-		buf_commit(b, (size_t)r);
+	for (unsigned i = 0; i < GREYLIST_KINDS; i++) {
+		if (!str_eq(word, str_of(kinds[i])))
+			continue;
+		*ret = (enum greylist_kind)i;
+		return true;
 	}
+	return false;
 }
 
-static void take(struct greylist *g, struct cursor *c, int64_t now_ms)
+static int hex_digit(char c)
 {
-	unsigned kind = cursor_u8(c);
-	struct str digest = cursor_take(c, GREYLIST_DIGEST);
-	int64_t first_ms = (int64_t)cursor_u64(c), until_ms = (int64_t)cursor_u64(c);
-	uint32_t good = cursor_u32(c);
+	if (ascii_is_digit(c))
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool parse_digest(struct str hex, unsigned char ret[GREYLIST_DIGEST])
+{
+	if (hex.n != 2 * GREYLIST_DIGEST)
+		return false;
+	for (unsigned i = 0; i < GREYLIST_DIGEST; i++) {
+		int high = hex_digit(hex.p[2 * i]), low = hex_digit(hex.p[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		ret[i] = (unsigned char)(high * 16 + low);
+	}
+	return true;
+}
+
+static void take(struct greylist *g, enum greylist_kind k, const struct grey *as)
+{
 	struct grey *x;
 
-	if (c->bad || kind >= GREYLIST_KINDS || until_ms <= now_ms || first_ms < 0)
-		return;
-	x = greylist_find(g, kind, (const unsigned char *)digest.p);
-	if (!x)
-		x = greylist_add(g, kind, (const unsigned char *)digest.p);
-	x->first_ms = first_ms;
-	x->until_ms = until_ms;
-	x->good = good;
-}
-
-static int parse(struct greylist *g, struct str s, int64_t now_ms)
-{
-	struct cursor c;
-	bool whole;
-
-	if (!str_starts(s, STR(VERSION_LINE)) || s.n < sizeof(VERSION_LINE) - 1 + 4)
-		return -EBADMSG;
-	whole = crc32c(0, s.p, s.n - 4) == get_u32(s.p + s.n - 4);
-	c = cursor_of(str_sub(s, sizeof(VERSION_LINE) - 1, s.n - 4));
 	pthread_mutex_lock(&g->lock);
-	while (c.rest.n >= RECORD)
-		take(g, &c, now_ms);
+	x = greylist_find(g, k, as->digest);
+	if (!x)
+		x = greylist_add(g, k, as->digest);
+	x->first_ms = as->first_ms;
+	x->until_ms = as->until_ms;
+	x->good = as->good;
 	pthread_mutex_unlock(&g->lock);
-	return whole ? 0 : -EBADMSG;
 }
 
-int greylist_load(struct greylist *g, struct world *w, int folder, int64_t now_ms)
+static bool on_line(void *arg, char *line, size_t n)
 {
-	int fd = w->disk_open(w, folder, "greylist", O_RDONLY, 0);
-	struct buf b = BUF_INIT(FILE_MAX);
-	int r;
+	struct greylist *g = arg;
+	struct str f[FIELDS];
+	enum greylist_kind kind;
+	struct grey x = { 0 };
+	uint64_t good;
 
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	r = read_all(w, fd, &b);
-	w->disk_close(w, fd);
-	if (r == 0)
-		r = parse(g, buf_str(&b), now_ms);
-	buf_done(&b);
-	return r;
+	if (fields_split(line, n, f, FIELDS) != FIELDS || !parse_kind(f[0], &kind) ||
+	    !parse_digest(f[1], x.digest) || !fields_parse_i64(f[2], &x.first_ms) ||
+	    !fields_parse_i64(f[3], &x.until_ms) || !str_parse_u64(f[4], UINT32_MAX, &good))
+		return false;
+	x.good = (uint32_t)good;
+	if (x.until_ms > g->world->wall_ms(g->world))
+		take(g, kind, &x);
+	return true;
+}
+
+void greylist_keep(struct greylist *g, struct world *w, const char *state)
+{
+	static const struct kept_kind kind = {
+		.file = "greylist", .head = "relevo greylist 2", .what = "what greylisting knows",
+		.size_max = FILE_MAX, .every_ns = SAVE_EVERY, .line = on_line, .some = some,
+	};
+
+	g->world = w;
+	g->kept = kept_start(w, state, &kind, g);
+}
+
+void greylist_stop(struct greylist *g)
+{
+	kept_stop(g->kept);
 }

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "policy/greylist.h"
+#include "report/kept.h"
 
 #include <pthread.h>
 
@@ -33,7 +34,10 @@ struct greys {
 struct greylist {
 	pthread_mutex_t lock;
 	struct greys kinds[GREYLIST_KINDS];
-	bool changed;
+	/* greylist_file.c */
+	struct kept *kept;		/* owned; NULL: nothing is kept */
+	struct world *world;
+	size_t kind_saved, bucket_saved;	/* its actor's: how far it has come */
 };
 
 /* Under the lock. NULL: there is none. */

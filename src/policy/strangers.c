@@ -11,7 +11,7 @@
 #include "policy/strangers.h"
 
 #include "base/mem.h"
-#include "policy/greylist_keeper.h"
+#include "policy/greylist.h"
 #include "policy/inquiry.h"
 #include "policy/lists.h"
 #include "policy/names.h"
@@ -24,7 +24,6 @@ struct strangers {
 	struct lists *lists;
 	struct client_limits *limits;
 	struct greylist *greylist;
-	struct greylist_keeper *keeper;	/* NULL: nothing is kept */
 };
 
 struct strangers *strangers_new(struct net *n, struct dns *d, const char *state)
@@ -37,21 +36,19 @@ struct strangers *strangers_new(struct net *n, struct dns *d, const char *state)
 	s->limits = client_limits_new(CLIENT_COUNTS_MAX);
 	s->greylist = greylist_new(GREYLIST_TRIPLES, GREYLIST_NETWORKS);
 	if (state)
-		s->keeper = greylist_keeper_start(s->greylist, s->world, state);
+		greylist_keep(s->greylist, s->world, state);
 	return s;
 }
 
 void strangers_stop(struct strangers *s)
 {
-	greylist_keeper_stop(s->keeper);
-	s->keeper = NULL;
+	greylist_stop(s->greylist);
 }
 
 void strangers_free(struct strangers *s)
 {
 	if (!s)
 		return;
-	strangers_stop(s);
 	lists_free(s->lists);
 	client_limits_free(s->limits);
 	greylist_free(s->greylist);

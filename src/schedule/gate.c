@@ -297,9 +297,9 @@ void gate_disconnect(struct gate *g)
 
 void meter_changed(struct limits *l, struct meter *m)
 {
-	if (!l->saver || (m->gate.kind == GATE_RATE && m->quota->period_ns < 60 * SECOND))
+	if (!l->kept || (m->gate.kind == GATE_RATE && m->quota->period_ns < 60 * SECOND))
 		return;
 	if (list_is_empty(&m->in_saved))
 		list_push(&l->saved, &m->in_saved);
-	l->changed = true;
+	kept_changed(l->kept);
 }

@@ -25,6 +25,8 @@
 
 #include "base/hash.h"
 #include "base/bucket.h"
+#include "report/kept.h"
+#include "report/kept.h"
 #include "schedule/lane.h"
 
 #include <pthread.h>
@@ -131,13 +133,9 @@ struct limits {
 	bool posted;
 	uint64_t armed;			/* what it is set to, or about to be; UINT64_MAX: nothing */
 	/* ---- limits_state.c */
-	struct actor *saver;		/* NULL: nothing is kept */
-	int folder;
+	struct kept *kept;		/* owned; NULL: nothing is kept */
 	struct list saved;		/* of meters */
-	bool changed;			/* since it was last written */
-	_Atomic bool saver_stopping;
-	bool save_failed;		/* the saver's own */
-	uint64_t save_at;		/* the saver's own */
+	struct list marker;		/* in .saved, while it is written: how far that has come */
 };
 
 /* What somebody wants to pass with. */
@@ -219,6 +217,5 @@ void terms_put(struct limits *l, struct terms *t);
 
 /* ---- limits_state.c */
 void limits_state_open(struct limits *l, const char *state);
-void limits_state_close(struct limits *l);	/* saves */
 
 #endif

@@ -139,7 +139,6 @@ struct limits *limits_new(struct net *n, const char *state)
 	list_init(&l->saved);
 	timer_init(&l->timer, on_timer);
 	l->armed = UINT64_MAX;
-	l->folder = -1;
 	l->bounds = quota_get(l, STR("connections per destination"));
 	l->bounds->kind = QUOTA_BOUND;
 	l->terms = terms_new(l, c, 0);
@@ -154,7 +153,7 @@ void limits_stop(struct limits *l)
 	pthread_mutex_lock(&l->lock);
 	l->stopped = true;
 	pthread_mutex_unlock(&l->lock);
-	limits_state_close(l);
+	kept_stop(l->kept);
 }
 
 void limits_free(struct limits *l)
@@ -162,7 +161,7 @@ void limits_free(struct limits *l)
 	if (!l)
 		return;
 	assert(!atomic_load(&l->ways));
-	limits_state_close(l);
+	kept_free(l->kept);
 	meters_done(l);
 	terms_put(l, l->terms);
 	quota_put(l, l->bounds);

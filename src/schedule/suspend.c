@@ -2,8 +2,7 @@
  * suspend - what operators suspended: a set that never changes, replaced whole, and the file that
  * keeps it.
  *
- * STATE/suspended is text, so that a person can read it; replaced atomically (suspended.new,
- * synced, renamed, folder synced):
+ * STATE/suspended is text, so that a person can read it, and replaced whole (net/file.h):
  *
  *	relevo suspended 1
  *	KIND SINCE NAME WHY...
@@ -19,7 +18,8 @@
  */
 #include "schedule/home.h"
 
-#include "base/buf.h"
+#include "net/file.h"
+#include "report/kept.h"
 #include "report/log.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@
 
 #define SUSPENSIONS_MAX 10000
 #define WHY_MAX 200		/* octets */
-#define HEAD STR("relevo suspended 1\n")
+#define HEAD "relevo suspended 1"
 #define FILE_MAX (SUSPENSIONS_MAX * 4096u)
 
 struct entry {
@@ -157,45 +157,6 @@ bool suspended_has(const struct suspended *s, enum suspend_kind kind)
 
 /* ---- the file: text */
 
-static void add_escaped(struct buf *out, struct str s, bool blanks)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if ((c > ' ' && c < 0x7f && c != '%') || (blanks && c == ' '))
-			buf_add_byte(out, (char)c);
-		else
-			buf_printf(out, "%%%02X", c);
-	}
-}
-
-static int digit_of(char c)
-{
-	return ascii_is_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* False: no such text was ever written. */
-static bool unescape(struct buf *out, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		int high = -1, low = -1;
-
-		if (s.p[i] != '%') {
-			buf_add_byte(out, s.p[i]);
-			continue;
-		}
-		if (i + 2 < s.n) {
-			high = digit_of(s.p[i + 1]);
-			low = digit_of(s.p[i + 2]);
-		}
-		if (high < 0 || low < 0 || high + low == 0)
-			return false;
-		buf_add_byte(out, (char)(high * 16 + low));
-		i += 2;
-	}
-	return buf_ok(out);
-}
-
 static bool kind_parse(struct str word, enum suspend_kind *ret)
 {
 	for (unsigned i = 0; i < SUSPEND_KINDS; i++) {
@@ -207,84 +168,40 @@ static bool kind_parse(struct str word, enum suspend_kind *ret)
 	return false;
 }
 
-static bool line_parse(struct suspended *s, struct str line)
+static bool on_line(void *arg, char *p, size_t n)
 {
-	struct buf name = BUF_INIT(NAME_OCTETS_MAX), why = BUF_INIT(WHY_MAX);
+	struct suspended *s = arg;
+	struct str line = str_make(p, n), name, why;
 	enum suspend_kind kind;
 	uint64_t since_ms;
-	bool ok = kind_parse(str_word(&line), &kind) &&
-		  str_parse_u64(str_word(&line), INT64_MAX, &since_ms) &&
-		  unescape(&name, str_word(&line)) && name.n &&
-		  unescape(&why, str_from(line, 1)) && !set_find(s, kind, buf_str(&name));
 
-	if (ok)
-		set_add(s, kind, buf_str(&name), buf_str(&why), (int64_t)since_ms);
-	buf_done(&name);
-	buf_done(&why);
-	return ok;
-}
-
-/* Returns how many lines make no sense; an unfinished one at the end is one of them. */
-static unsigned set_parse(struct suspended *s, struct str text)
-{
-	unsigned bad = 0;
-
-	if (!str_starts(text, HEAD))
-		return 1;
-	text = str_from(text, HEAD.n);
-	while (text.n) {
-		ssize_t end = str_find(text, '\n');
-
-		bad += end < 0 || !line_parse(s, str_sub(text, 0, (size_t)end));
-		text = str_from(text, end < 0 ? text.n : (size_t)end + 1);
-	}
-	return bad;
+	if (!kind_parse(str_word(&line), &kind) ||
+	    !str_parse_u64(str_word(&line), INT64_MAX, &since_ms))
+		return false;
+	name = str_word(&line);
+	why = str_from(line, 1);
+	if (!name.n || !fields_unescape(&name) || name.n > NAME_OCTETS_MAX ||
+	    !fields_unescape(&why) || why.n > WHY_MAX || set_find(s, kind, name))
+		return false;
+	set_add(s, kind, name, why, (int64_t)since_ms);
+	return true;
 }
 
 static void set_format(const struct suspended *s, struct buf *out)
 {
-	buf_add_str(out, HEAD);
+	buf_add_lit(out, HEAD "\n");
 	LIST_FOR(at, &s->order) {
 		const struct suspension *x = &LIST_ENTRY(at, struct entry, in_order)->said;
 
 		buf_printf(out, "%s %lld ", kinds[x->kind], (long long)x->since_ms);
-		add_escaped(out, str_of(x->name), false);
+		fields_escape(out, str_of(x->name), false);
 		buf_add_byte(out, ' ');
-		add_escaped(out, str_of(x->why), true);
+		fields_escape(out, str_of(x->why), true);
 		buf_add_byte(out, '\n');
 	}
 }
 
 /* ---- the file: disk */
-
-static int write_all(struct world *w, int fd, struct str text)
-{
-	for (size_t at = 0; at < text.n;) {
-		struct iovec iov = { (void *)(uintptr_t)(text.p + at), text.n - at };
-		ssize_t r = w->disk_pwritev(w, fd, &iov, 1, at);
-
-		if (r <= 0 && r != -EINTR)
-			return r < 0 ? (int)r : -EIO;
-		at += r > 0 ? (size_t)r : 0;
-	}
-	return w->disk_sync(w, fd);
-}
-
-static int write_in(struct world *w, int dir, struct str text)
-{
-	int r, fd;
-
-	/* A crash in the middle of a rename may leave both names to one file. */
-	w->disk_unlink(w, dir, "suspended.new", false);
-	fd = w->disk_open(w, dir, "suspended.new", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	if (fd < 0)
-		return fd;
-	r = write_all(w, fd, text);
-	w->disk_close(w, fd);
-	if (r == 0)
-		r = w->disk_rename(w, dir, "suspended.new", "suspended");
-	return r < 0 ? r : w->disk_sync(w, dir);
-}
 
 static int folder_open(struct world *w, const char *state)
 {
@@ -301,28 +218,10 @@ static int set_write(const struct suspended *s, struct world *w, const char *sta
 		return dir;
 	set_format(s, &text);
 	if (buf_ok(&text))
-		r = write_in(w, dir, buf_str(&text));
+		r = file_replace(w, dir, "suspended", buf_str(&text));
 	buf_done(&text);
 	w->disk_close(w, dir);
 	return r;
-}
-
-static int read_in(struct world *w, int dir, struct buf *text)
-{
-	int fd = w->disk_open(w, dir, "suspended", O_RDONLY, 0);
-	ssize_t r;
-
-	if (fd < 0)
-		return fd;
-	do {
-		char *p = buf_reserve(text, 4096);
-
-		r = p ? w->disk_pread(w, fd, p, 4096, text->n) : -EFBIG;
-		if (r > 0)
-			buf_commit(text, (size_t)r);
-	} while (r > 0 || r == -EINTR);
-	w->disk_close(w, fd);
-	return (int)r;
 }
 
 static void complain(const char *state, const char *what, const char *why)
@@ -348,18 +247,20 @@ static void set_aside(const struct suspended *s, struct world *w, const char *st
 
 struct suspended *suspended_open(struct world *w, const char *state)
 {
+	static const struct kept_kind kind = {
+		.file = "suspended", .head = HEAD, .size_max = FILE_MAX, .line = on_line,
+	};
 	struct suspended *s = set_new();
-	struct buf text = BUF_INIT(FILE_MAX);
 	int r, dir = state ? folder_open(w, state) : -ENOENT;
+	unsigned first;
 
-	r = dir < 0 ? dir : read_in(w, dir, &text);
+	r = dir < 0 ? dir : kept_read(w, dir, &kind, s, &first);
 	if (r < 0 && r != -ENOENT)
 		complain(state, "cannot be read, so nothing is suspended", strerror(-r));
-	else if (r == 0 && set_parse(s, buf_str(&text)))
+	else if (r > 0)
 		set_aside(s, w, state, dir);
 	if (dir >= 0)
 		w->disk_close(w, dir);
-	buf_done(&text);
 	return s;
 }
 

@@ -294,7 +294,7 @@ static void other_formats_are_left_alone(void **state)
 		rig_start(folder);
 		w = rig_way("a.example", NULL, NULL);
 		assert_int_equal(passes_many(w), 10);
-		assert_int_equal(rig_logged("warning"), i < 2);
+		assert_int_equal(rig_logged("warning"), i != 2);
 		way_unref(w);
 		close_with_state();
 	}
