@@ -9,18 +9,13 @@
  *
  * One lock for both: what is held under it is a look-up.
  */
-#include "policy/bans.h"
+#include "policy/bans_inner.h"
 
-#include "base/hash.h"
-#include "base/list.h"
 #include "base/mem.h"
 #include "net/loop.h"
 
 #include <errno.h>
-#include <pthread.h>
 
-#define ONE 1000u /* a failure, in what entries count */
-#define LEVEL_MAX (1000u * ONE)
 #define PASSED_OVER_MAX 16 /* banned entries, in the search for one to forget */
 #define DOUBLINGS_MAX 20
 
@@ -30,34 +25,10 @@ const struct ban_limits ban_limits_default = {
 	.delay_ms = 1000,
 	.delay_max_ms = 30 * 1000,
 	.name_delay_max_ms = 5 * 1000,
-	.ban_after = 10,
+	.ban_after = 20,
 	.ban_ms = 15 * 60 * 1000,
 	.ban_max_ms = 24 * 60 * 60 * 1000,
 	.entries_max = 50000,
-};
-
-struct count {
-	struct map_node node;
-	struct list by_use;    /* the newest last */
-	struct ip network;     /* of a network; family 0: a name's, of which the keyed
-				  hash is enough: a collision would be chance */
-	uint32_t level;	       /* thousandths of failures, at drained */
-	uint32_t bans;	       /* so far */
-	uint64_t drained;      /* ns */
-	uint64_t banned_until; /* ns; 0: not banned */
-	uint64_t credential;   /* the last that was wrong */
-};
-
-struct counts {
-	struct map map;
-	struct list by_use;
-};
-
-struct bans {
-	struct ban_limits limits;
-	pthread_mutex_t lock;
-	struct counts networks, names;
-	unsigned banned;
 };
 
 static void counts_init(struct counts *c)
@@ -88,10 +59,22 @@ void bans_free(struct bans *b)
 {
 	if (!b)
 		return;
+	kept_free(b->kept);
 	counts_done(&b->networks);
 	counts_done(&b->names);
 	pthread_mutex_destroy(&b->lock);
 	mem_free(b);
+}
+
+void bans_set_limits(struct bans *b, const struct ban_limits *l)
+{
+	unsigned entries_max;
+
+	pthread_mutex_lock(&b->lock);
+	entries_max = b->limits.entries_max;
+	b->limits = *l;
+	b->limits.entries_max = entries_max;
+	pthread_mutex_unlock(&b->lock);
 }
 
 /* ---- keys */
@@ -173,12 +156,22 @@ static struct count *add(struct bans *b, struct counts *c, uint64_t hash, uint64
 	return n;
 }
 
+struct count *bans_network(struct bans *b, const struct ip *network, uint64_t now)
+{
+	struct count *n = find(&b->networks, network, ip_hash(network));
+
+	if (!n) {
+		n = add(b, &b->networks, ip_hash(network), now);
+		n->network = *network;
+	}
+	return n;
+}
+
 /* ---- counting */
 
-/* What is left of the level; time that is too short for a thousandth stays for the next time. */
-static void drain(const struct bans *b, struct count *n, uint64_t now)
+void bans_drain(const struct bans *b, struct count *n, uint64_t now)
 {
-	uint64_t each = b->limits.forget_ms * MILLISECOND / ONE;
+	uint64_t each = b->limits.forget_ms * MILLISECOND / BANS_ONE;
 	uint64_t gone = each && now > n->drained ? (now - n->drained) / each : 0;
 
 	if (gone >= n->level) {
@@ -192,9 +185,9 @@ static void drain(const struct bans *b, struct count *n, uint64_t now)
 
 static void raise_level(const struct bans *b, struct counts *c, struct count *n, uint64_t now)
 {
-	drain(b, n, now);
-	if (n->level < LEVEL_MAX)
-		n->level += ONE;
+	bans_drain(b, n, now);
+	if (n->level < BANS_LEVEL_MAX)
+		n->level += BANS_ONE;
 	list_remove(&n->by_use);
 	list_push(&c->by_use, &n->by_use);
 }
@@ -211,12 +204,12 @@ static bool ban_if_due(struct bans *b, struct count *n, uint64_t now)
 {
 	const struct ban_limits *l = &b->limits;
 
-	if (!l->ban_after || n->level < l->ban_after * ONE || n->banned_until > now)
+	if (!l->ban_after || n->level < l->ban_after * BANS_ONE || n->banned_until > now)
 		return false;
 	b->banned += n->banned_until == 0;
 	n->banned_until = now + doubled(l->ban_ms, n->bans, l->ban_max_ms) * MILLISECOND;
 	n->bans++;
-	n->level = l->free * ONE; /* back from the ban, the next failures cost time again */
+	n->level = l->free * BANS_ONE; /* back from the ban, the next failures cost time again */
 	return true;
 }
 
@@ -228,11 +221,7 @@ bool bans_failed(struct bans *b, const struct ip *client, struct str name, uint6
 	bool is_banned = false;
 
 	pthread_mutex_lock(&b->lock);
-	n = find(&b->networks, &network, ip_hash(&network));
-	if (!n) {
-		n = add(b, &b->networks, ip_hash(&network), now);
-		n->network = network;
-	}
+	n = bans_network(b, &network, now);
 	if (!credential || n->credential != credential) {
 		raise_level(b, &b->networks, n, now);
 		is_banned = ban_if_due(b, n, now);
@@ -247,6 +236,7 @@ bool bans_failed(struct bans *b, const struct ip *client, struct str name, uint6
 		n->credential = credential;
 	}
 	pthread_mutex_unlock(&b->lock);
+	kept_changed(b->kept);
 	return is_banned;
 }
 
@@ -269,9 +259,9 @@ static unsigned delay_of(const struct bans *b, struct count *n, unsigned max_ms,
 
 	if (!n)
 		return 0;
-	drain(b, n, now);
+	bans_drain(b, n, now);
 	/* a part of a failure counts as one: else the first delay would end at once */
-	beyond = (n->level + ONE - 1) / ONE;
+	beyond = (n->level + BANS_ONE - 1) / BANS_ONE;
 	if (beyond <= b->limits.free)
 		return 0;
 	return (unsigned)doubled(b->limits.delay_ms, beyond - b->limits.free - 1, max_ms);
@@ -323,6 +313,7 @@ bool bans_lift(struct bans *b, const struct ip *client, uint64_t now)
 	if (n)
 		forget(b, &b->networks, n);
 	pthread_mutex_unlock(&b->lock);
+	kept_changed(b->kept);
 	return was;
 }
 

@@ -7,13 +7,16 @@
  * for a while, twice as long each time. A name is never banned - anybody could lock anybody out -
  * but guesses at it from many networks are slowed.
  *
- * Decisions are pure but for the tables; the time is given (loop_now). From any loop.
+ * Decisions are pure but for the tables; the time is given (loop_now). From any loop. What is
+ * counted of networks, and their bans, may be kept over restarts (bans_keep), or whoever brings the
+ * relay down would be free; what is counted of names is not: they are never banned.
  */
 #ifndef POLICY_BANS_H
 #define POLICY_BANS_H
 
 #include "net/endpoint.h"
 #include "net/task.h"
+#include "net/world.h"
 
 struct ban_limits {
 	unsigned free;	    /* failures without consequence */
@@ -32,6 +35,8 @@ struct bans;
 
 struct bans *bans_new(const struct ban_limits *l); /* copied */
 void bans_free(struct bans *b);			   /* NULL is fine */
+/* Others from now on, entries_max apart; what was counted and who is banned stays. */
+void bans_set_limits(struct bans *b, const struct ban_limits *l);
 
 /*
  * A login failed. name may be empty (nothing was said that can be called one). credential: a keyed
@@ -57,6 +62,11 @@ struct bans_stats {
 	unsigned networks, names, banned; /* banned: that were, at the last look at each */
 };
 void bans_stats(struct bans *b, struct bans_stats *ret);
+
+/* ---- bans_file.c: the file STATE/bans */
+/* Before anybody fails. Reads (blocks), then keeps; what fails is reported in the log. */
+void bans_keep(struct bans *b, struct world *w, const char *state);
+void bans_stop(struct bans *b);		/* saves; from the main thread */
 
 /*
  * Waits that long, but not past the deadline: costs a sleeping task. 0; -ETIMEDOUT: the deadline

@@ -8,39 +8,19 @@
  * gate of a few at once, and behind it the table is looked at again, so that a burst about one
  * address costs a few questions at most.
  */
-#include "policy/recipients.h"
+#include "policy/recipients_inner.h"
 
-#include "base/hash.h"
-#include "base/list.h"
 #include "base/mem.h"
 #include "config/table.h"
 #include "net/loop.h"
-#include "policy/gate.h"
 
 #include <errno.h>
-#include <pthread.h>
 
-#define YES_NS (24 * 3600 * SECOND)
-#define NO_NS (3600 * SECOND)
-#define NONE_NS (30 * SECOND)
 #define WAITING_MAX 1000
 
-struct known {
-	struct map_node node;
-	struct list by_use;		/* the newest last */
-	const struct name *route;	/* without its variant */
-	uint64_t until;			/* believed until */
-	uint8_t word;			/* enum recipient_word */
-	struct str address;		/* within this allocation; empty: the hosts */
-};
-
-struct recipients {
-	struct recipients_ask ask;
-	struct gate gate;
-	pthread_mutex_t lock;
-	struct map map;
-	struct list by_use;
-	unsigned max;
+/* How long a word is believed. */
+static const int64_t lasts_ms[] = {
+	[WORD_YES] = 24 * 3600 * 1000, [WORD_NO] = 3600 * 1000, [WORD_NONE] = 30 * 1000,
 };
 
 struct recipients *recipients_new(const struct recipients_ask *ask, unsigned max)
@@ -67,6 +47,7 @@ void recipients_free(struct recipients *x)
 {
 	if (!x)
 		return;
+	kept_free(x->kept);
 	LIST_FOR(at, &x->by_use)
 		forget(x, LIST_ENTRY(at, struct known, by_use));
 	map_done(&x->map);
@@ -108,8 +89,8 @@ static struct known *find(struct recipients *x, const struct name *route, struct
 	return NULL;
 }
 
-static void keep(struct recipients *x, const struct name *route, struct str address,
-		 enum recipient_word word, uint64_t until)
+void recipients_learn(struct recipients *x, const struct name *route, struct str address,
+		      enum recipient_word word, int64_t until_ms)
 {
 	struct known *k;
 
@@ -127,8 +108,10 @@ static void keep(struct recipients *x, const struct name *route, struct str addr
 		list_push(&x->by_use, &k->by_use);
 	}
 	k->word = (uint8_t)word;
-	k->until = until;
+	k->until_ms = until_ms;
 	pthread_mutex_unlock(&x->lock);
+	if (address.n)
+		kept_changed(x->kept);
 }
 
 struct memory {
@@ -138,21 +121,27 @@ struct memory {
 	enum recipient_word word;
 };
 
+/* Nothing is believed for longer because the clock was set back. */
+static bool is_fresh(const struct known *k, int64_t now_ms)
+{
+	return now_ms < k->until_ms && k->until_ms - now_ms <= lasts_ms[k->word];
+}
+
 static struct memory recall(struct recipients *x, const struct name *route, struct str address)
 {
 	struct memory m = { .word = WORD_NONE };
-	uint64_t now = loop_now();
+	int64_t now_ms = loop_wall_ms();
 	const struct known *k;
 
 	pthread_mutex_lock(&x->lock);
 	k = find(x, route, address);
 	if (k) {
-		m.is_fresh = now < k->until;
+		m.is_fresh = is_fresh(k, now_ms);
 		m.word = k->word;
 		m.existed = k->word == WORD_YES;
 	}
 	k = find(x, route, STR_NONE);
-	m.is_down = k && now < k->until;
+	m.is_down = k && is_fresh(k, now_ms);
 	pthread_mutex_unlock(&x->lock);
 	return m;
 }
@@ -162,12 +151,12 @@ static struct memory recall(struct recipients *x, const struct name *route, stru
 static void learn(struct recipients *x, const struct route *r, struct str address,
 		  enum recipient_word word)
 {
-	uint64_t now = loop_now();
+	int64_t until_ms = loop_wall_ms() + lasts_ms[word];
 
 	if (word == WORD_YES || word == WORD_NO)
-		keep(x, r->base, address, word, now + (word == WORD_YES ? YES_NS : NO_NS));
+		recipients_learn(x, r->base, address, word, until_ms);
 	else if (word == WORD_NONE)
-		keep(x, r->base, STR_NONE, word, now + NONE_NS);
+		recipients_learn(x, r->base, STR_NONE, word, until_ms);
 }
 
 /* Behind the gate: another session may have asked meanwhile. */

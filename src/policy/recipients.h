@@ -8,7 +8,8 @@
  * is higher on the ladder (deliver/callout.h): few at once, and none for half a minute after it
  * could not be reached.
  *
- * Bounded, from any loop; not kept over restarts. Times are loop_now.
+ * Bounded, from any loop. Kept over restarts (recipients_keep): a relay that starts while the
+ * primary is down still knows whom it has.
  */
 #ifndef POLICY_RECIPIENTS_H
 #define POLICY_RECIPIENTS_H
@@ -58,5 +59,10 @@ int recipients_known(struct recipients *x, const struct config *c, const struct 
 enum recipient_word recipients_word(const struct reply *r);
 
 unsigned recipients_count(struct recipients *x);
+
+/* ---- recipients_file.c: the file STATE/recipients */
+/* Before anybody asks. Reads (blocks), then keeps; what fails is reported in the log. */
+void recipients_keep(struct recipients *x, struct world *w, const char *state);
+void recipients_stop(struct recipients *x);	/* saves; from the main thread */
 
 #endif

@@ -29,7 +29,6 @@
 #define TOKENS_AT_ONCE 8
 #define TOKENS_CACHED 10000
 #define SECRET_MAX 1024
-#define FAILURES_FREE 3		/* one half of failures_max, if that is less */
 
 struct backend {
 	struct list in_logins;
@@ -164,8 +163,26 @@ static void make_introspector(struct logins *l, const struct config *c,
 	buf_done(&error);
 }
 
+static struct ban_limits limits_of(const struct config *c)
+{
+	struct ban_limits limits = ban_limits_default;
+
+	limits.ban_after = c->logins.failures_max;	/* 0, "unlimited": nobody is banned */
+	if (limits.ban_after && limits.ban_after / 2 < limits.free)
+		limits.free = limits.ban_after / 2;
+	if (c->logins.ban_ns) {
+		limits.ban_ms = c->logins.ban_ns / MILLISECOND;
+		if (limits.ban_max_ms < limits.ban_ms)
+			limits.ban_max_ms = limits.ban_ms;
+	}
+	return limits;
+}
+
 void logins_reload(struct logins *l, const struct config *c, struct buf *warnings)
 {
+	const struct ban_limits limits = limits_of(c);
+
+	bans_set_limits(l->bans, &limits);
 	for (unsigned i = 0; i < c->users_n; i++) {
 		if (c->users[i].kind == USERS_FILE)
 			make_file(l, &c->users[i], warnings);
@@ -174,29 +191,12 @@ void logins_reload(struct logins *l, const struct config *c, struct buf *warning
 	}
 }
 
-static struct bans *make_bans(const struct config *c)
-{
-	struct ban_limits limits = ban_limits_default;
-
-	if (c->logins.failures_max) {
-		limits.ban_after = c->logins.failures_max;
-		limits.free = limits.ban_after / 2 < FAILURES_FREE ? limits.ban_after / 2
-								   : FAILURES_FREE;
-	}
-	if (c->logins.ban_ns) {
-		limits.ban_ms = c->logins.ban_ns / MILLISECOND;
-		if (limits.ban_max_ms < limits.ban_ms)
-			limits.ban_max_ms = limits.ban_ms;
-	}
-	return bans_new(&limits);
-}
-
 struct logins *logins_new(struct world *w, const struct config *c, struct buf *warnings)
 {
 	struct logins *l = mem_zalloc(sizeof(*l));
 
 	l->world = w;
-	l->bans = make_bans(c);
+	l->bans = bans_new(&ban_limits_default);
 	gate_init(&l->gate, HASHES_AT_ONCE, HASHES_WAITING);
 	pthread_mutex_init(&l->lock, NULL);
 	list_init(&l->backends);

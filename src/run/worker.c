@@ -255,6 +255,8 @@ static void helpers_make(struct worker *w)
 	w->logins = logins_new(net_world(w->net), c, &warnings);
 	w->recipients = recipients_new(&(struct recipients_ask){ callout_ask, w->deliver },
 				       RECIPIENTS_MAX);
+	recipients_keep(w->recipients, net_world(w->net), c->state);
+	bans_keep(logins_bans(w->logins), net_world(w->net), c->state);
 	w->pop = pop_new(&(struct pop_links){
 		.net = w->net, .dns = deliver_dns(w->deliver), .popped = w->popped,
 		.bans = logins_bans(w->logins), .verify = pop_verify_logins, .arg = w->logins,
@@ -437,6 +439,8 @@ static void worker_end(struct worker *w)
 	receive_stop(w->receive, GRACE_S * SECOND);
 	pop_stop(w->pop, SECOND);
 	strangers_stop(w->strangers);
+	recipients_stop(w->recipients);
+	bans_stop(logins_bans(w->logins));
 	deliver_stop(w->deliver, GRACE_S * SECOND);
 	damaged_end(w);
 	bounce_stop(w->bounce);

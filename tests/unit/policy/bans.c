@@ -5,6 +5,10 @@
 #include "net/loop.h"
 #include "unit/unit.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #define SEC SECOND
 #define T0 (1000 * SEC)
 
@@ -194,6 +198,156 @@ static void test_no_ban_no_forgetting(void **state)
 	bans_free(b);
 }
 
+/* ---- the file */
+
+static char folder[] = "/tmp/relevo-bans-XXXXXX", path[64];
+static struct world world;
+static uint64_t clock_now;
+static int64_t wall_ms;
+
+static uint64_t the_now(struct world *w)
+{
+	(void)w;
+	return clock_now;
+}
+
+static int64_t the_wall(struct world *w)
+{
+	(void)w;
+	return wall_ms;
+}
+
+/* A new process: its clock begins anew, the wall clock has gone on by so many seconds. */
+static struct bans *started(int64_t later_s)
+{
+	struct bans *b = bans_new(&limits);
+
+	world = *world_real();
+	world.now = the_now;
+	world.wall_ms = the_wall;
+	clock_now = 5 * SEC;
+	wall_ms += later_s * 1000;
+	bans_keep(b, &world, folder);
+	return b;
+}
+
+static void ended(struct bans *b)
+{
+	bans_stop(b);
+	bans_free(b);
+}
+
+static void fail_n(struct bans *b, const char *ip, unsigned n)
+{
+	struct ip a = ip_of(ip);
+
+	for (unsigned i = 0; i < n; i++)
+		bans_failed(b, &a, STR("anna"), 0, clock_now);
+}
+
+static void test_kept(void **state)
+{
+	struct ip a = ip_of("192.0.2.1"), six = ip_of("2001:db8::77"), slow = ip_of("192.0.2.3");
+	struct bans_stats stats;
+	struct bans *b;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/bans", folder);
+	wall_ms = 1700000000000;
+	b = started(0);
+	fail_n(b, "192.0.2.1", 6);
+	fail_n(b, "2001:db8::1", 6);
+	fail_n(b, "192.0.2.3", 5);
+	assert_int_equal(bans_banned_ms(b, &a, clock_now), 100000);
+	ended(b);
+	b = started(40);			/* the ban goes on */
+	bans_stats(b, &stats);
+	assert_int_equal(stats.banned, 2);
+	assert_int_equal(stats.networks, 3);
+	assert_int_equal(stats.names, 0);
+	assert_int_equal(bans_banned_ms(b, &a, clock_now), 60000);
+	assert_int_equal(bans_banned_ms(b, &six, clock_now), 60000);
+	assert_int_equal(bans_delay_ms(b, &slow, STR_NONE, clock_now), 4000);
+	ended(b);
+	b = started(61);			/* and ends; the next one is longer */
+	assert_int_equal(bans_banned_ms(b, &a, clock_now), 0);
+	fail_n(b, "192.0.2.1", 6);
+	assert_int_equal(bans_banned_ms(b, &a, clock_now), 200000);
+	ended(b);
+	wall_ms -= 10000000;			/* a clock that was set back bans nobody for ever */
+	b = started(0);
+	assert_int_equal(bans_banned_ms(b, &a, clock_now), 300000);
+	assert_true(bans_lift(b, &a, clock_now));
+	ended(b);
+	b = started(0);				/* what was lifted stays lifted */
+	assert_int_equal(bans_banned_ms(b, &a, clock_now), 0);
+	ended(b);
+	b = started(100000);			/* and who keeps still is forgotten */
+	bans_stats(b, &stats);
+	fail_n(b, "192.0.2.9", 1);
+	ended(b);
+	b = started(0);
+	bans_stats(b, &stats);
+	assert_int_equal(stats.networks, 1);
+	ended(b);
+}
+
+static void test_damaged_file(void **state)
+{
+	static const struct {
+		const char *line;
+		unsigned networks;
+	} rows[] = {
+		{ "network\t192.0.2.1\t6000\t1700000000000\t0\t0\t", 1 },
+		{ "network\t192.0.2.1\t6000\t1700000000000\t0\t0", 0 },
+		{ "network\t192.0.2\t6000\t1700000000000\t0\t0\t", 0 },
+		{ "network\t-\t6000\t1700000000000\t0\t0\t", 0 },
+		{ "name\t192.0.2.1\t6000\t1700000000000\t0\t0\t", 0 },
+		{ "network\t192.0.2.1\t6000000\t1700000000000\t0\t0\t", 0 },
+		{ "network\t192.0.2.1\t6000\t-5\t0\t0\t", 0 },
+		{ "network\t192.0.2.1\t6000\t1700000000000\t4294967296\t0\t", 0 },
+		{ "network\t192.0.2.1\t6000\t1700000000000\t0\t99999999999999999999\t", 0 },
+		{ "network\t192.0.2.1\t6000\t9223372036854775807\t0\t9223372036854775807\t", 1 },
+	};
+	struct bans_stats stats;
+
+	(void)state;
+	wall_ms = 1700000000000;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		FILE *f = fopen(path, "w");
+		struct bans *b;
+
+		fprintf(f, "relevo bans 1\n%s\n", rows[i].line);
+		fclose(f);
+		b = started(0);
+		bans_stats(b, &stats);
+		if (stats.networks != rows[i].networks)
+			fail_msg("row %zu", i);
+		ended(b);
+	}
+}
+
+/* More than there is room for: no more than that is read, too. */
+static void test_bounded_file(void **state)
+{
+	FILE *f = fopen(path, "w");
+	struct bans_stats stats;
+	struct bans *b;
+
+	(void)state;
+	fprintf(f, "relevo bans 1\n");
+	for (unsigned i = 0; i < 100; i++)
+		fprintf(f, "network\t192.0.2.%u\t6000\t1700000000000\t1\t1700000010000\t\n", i);
+	fclose(f);
+	b = started(0);
+	bans_stats(b, &stats);
+	assert_int_equal(stats.networks, limits.entries_max);
+	ended(b);
+	unlink(path);
+	assert_return_code(rmdir(folder), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +359,9 @@ int main(void)
 		cmocka_unit_test(test_stale_password),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_no_ban_no_forgetting),
+		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_damaged_file),
+		cmocka_unit_test(test_bounded_file),
 	};
 
 	hash_seed(7, 11);

@@ -5,6 +5,9 @@
 #include "config/table.h"
 #include "unit/policy/zone.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #define HOURS(n) ((n) * 3600 * SECOND)
 
 static unsigned asked;
@@ -189,6 +192,91 @@ static void test_table(void **state)
 	run(with_table);
 }
 
+/* ---- the file */
+
+static char folder[] = "/tmp/relevo-recipients-XXXXXX";
+
+static void restarted(void)
+{
+	recipients_stop(known);
+	recipients_free(known);
+	known = recipients_new(&server, 100);
+	recipients_keep(known, &zone_world, folder);
+}
+
+static void before_restart(void *arg)
+{
+	(void)arg;
+	word = WORD_YES;
+	CHECK_EQ(look("yes@x", 0), RECIPIENT_EXISTS);
+	CHECK_EQ(look("-odd %\x7f@x", 0), RECIPIENT_EXISTS);
+	word = WORD_NO;
+	CHECK_EQ(look("no@x", 550), RECIPIENT_MISSING);
+}
+
+/* The server is down, and we have begun anew: who exists does, who does not does not. */
+static void after_restart(void *arg)
+{
+	(void)arg;
+	word = WORD_NONE;
+	asked = 0;
+	CHECK_EQ(look("YES@x", 0), RECIPIENT_EXISTS);
+	CHECK_EQ(look("-odd %\x7f@x", 0), RECIPIENT_EXISTS);
+	CHECK_EQ(look("no@x", 550), RECIPIENT_MISSING);
+	CHECK_EQ(asked, 0);
+	CHECK_EQ(look("new@x", 0), RECIPIENT_UNSURE);
+	CHECK_EQ(asked, 1);
+}
+
+/* A day later it has to be asked again, and still cannot be. */
+static void a_day_later(void *arg)
+{
+	(void)arg;
+	word = WORD_NONE;
+	asked = 0;
+	CHECK_EQ(look("yes@x", 0), RECIPIENT_EXISTS);
+	CHECK_EQ(look("no@x", 0), RECIPIENT_UNSURE);
+	CHECK_EQ(asked, 1);
+}
+
+static void pass_days(void *arg)
+{
+	zone_pass(HOURS(24) * (size_t)arg);
+}
+
+static void test_kept(void **state)
+{
+	static const char name[] = "/recipients";
+	char path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s%s", folder, name);
+	route = (struct route){ .callout = true, .base = name_intern(STR("primary")) };
+	zone_open(NULL, 0, 1);
+	known = recipients_new(&server, 100);
+	recipients_keep(known, &zone_world, folder);
+	zone_run(before_restart, NULL);
+	restarted();
+	assert_int_equal(recipients_count(known), 3);
+	zone_run(after_restart, NULL);
+	zone_run(pass_days, (void *)1);
+	restarted();
+	assert_int_equal(recipients_count(known), 2);	/* a no is forgotten */
+	zone_run(a_day_later, NULL);
+	route.base = name_intern(STR("another"));
+	zone_run(pass_days, (void *)1);
+	word = WORD_YES;
+	zone_run(before_restart, NULL);		/* other routes know nothing of it */
+	zone_run(pass_days, (void *)30);
+	restarted();
+	assert_int_equal(recipients_count(known), 2);	/* what nobody confirmed is forgotten */
+	recipients_free(known);
+	zone_close();
+	unlink(path);
+	assert_return_code(rmdir(folder), 0);
+}
+
 static void test_words(void **state)
 {
 	const struct {
@@ -217,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_server_down),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_words),
 	};
 
