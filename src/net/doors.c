@@ -114,7 +114,7 @@ void doors_shut(struct doors *d, const struct endpoint *e)
 {
 	struct door_address *a = find(d, e);
 
-	if (!a)
+	if (!a || !a->open)
 		return;
 	shut(d, a);
 	doors_wait(d, false);

@@ -105,36 +105,48 @@ static bool is_pop(const struct config *c, const struct endpoint *e)
 	return false;
 }
 
-static void listen_new(struct worker *w, const struct config *c, unsigned from,
-		       struct buf *messages)
+/*
+ * Addresses that change sides, or go, are shut before the new configuration is in force: its
+ * sessions would not know them. Who connects meanwhile waits in the kernel for whoever listens
+ * next.
+ */
+static void shut_others(struct worker *w, const struct config *c)
 {
 	const struct listeners *l = w->start->listeners;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		if (!is_smtp(c, &l->at[i].endpoint))
+			receive_unlisten(w->receive, &l->at[i].endpoint);
+		if (!is_pop(c, &l->at[i].endpoint))
+			pop_unlisten(w->pop, &l->at[i].endpoint);
+	}
+}
+
+/* What listens already goes on; it finds its new settings with the next connection. */
+static void listen_all(struct worker *w, const struct config *c, struct buf *messages)
+{
+	struct listeners *l = w->start->listeners;
 	char text[ENDPOINT_TEXT_MAX];
 
-	for (unsigned i = from; i < l->n; i++) {
+	for (unsigned i = l->n; i-- > 0;) {
 		const struct endpoint *e = &l->at[i].endpoint;
-		int r = is_pop(c, e) ? pop_listen(w->pop, l->at[i].fd, e)
-				     : receive_listen(w->receive, l->at[i].fd, e);
+		bool smtp = is_smtp(c, e);
+		int r;
 
+		if (!smtp && !is_pop(c, e)) {
+			listeners_remove(l, i);
+			continue;
+		}
+		r = smtp ? receive_listen(w->receive, l->at[i].fd, e)
+			 : pop_listen(w->pop, l->at[i].fd, e);
+		if (r == -EEXIST)
+			continue;
 		if (r < 0)
 			buf_printf(messages, "warning: cannot accept connections on %s: %s\n",
 				   endpoint_text(text, e), strerror(-r));
 		log_begin(LOG_LISTENING);
 		log_endpoint("address", e);
 		log_end();
-	}
-}
-
-static void unlisten_gone(struct worker *w, const struct config *c)
-{
-	struct listeners *l = w->start->listeners;
-
-	for (unsigned i = l->n; i-- > 0;) {
-		if (is_smtp(c, &l->at[i].endpoint) || is_pop(c, &l->at[i].endpoint))
-			continue;
-		receive_unlisten(w->receive, &l->at[i].endpoint);
-		pop_unlisten(w->pop, &l->at[i].endpoint);
-		listeners_remove(l, i);
 	}
 }
 
@@ -154,21 +166,18 @@ static void resolve_anew(struct worker *w, const struct config *c, struct buf *m
 	buf_done(&error);
 }
 
-/*
- * From here on nothing can fail. Takes the reference of new; its new listeners stand from `from`
- * on.
- */
-static void put_in_force(struct worker *w, struct config *new, unsigned from, struct buf *messages)
+/* From here on nothing can fail. Takes the reference of new. */
+static void put_in_force(struct worker *w, struct config *new, struct buf *messages)
 {
 	struct spool_options o;
 	int r;
 
 	logins_reload(w->logins, new, messages);
-	config_set_current(config_ref(new));	/* receive_listen looks its settings up there */
-	resolve_anew(w, new, messages);
 	pop_reload(w->pop, new, messages);
-	listen_new(w, new, from, messages);
-	unlisten_gone(w, new);
+	shut_others(w, new);
+	config_set_current(config_ref(new));	/* sessions look their settings up there */
+	listen_all(w, new, messages);
+	resolve_anew(w, new, messages);
 	worker_spool_options(w, new, &o);
 	spool_set_limits(w->spool, &o);
 	schedule_reload(w->schedule);
@@ -225,7 +234,7 @@ int worker_reload(struct worker *w, struct buf *messages)
 	unchanged = str_eq(old->text_hash, new->text_hash);
 	warn_fixed(messages, old, new);
 	config_unref(old);
-	put_in_force(w, new, before, messages);
+	put_in_force(w, new, messages);
 	log_begin(LOG_RELOADED);
 	log_u64("warnings", warnings);
 	log_cstr("changed", unchanged ? "no" : "yes");

@@ -1,7 +1,8 @@
 """SMTP after POP: a login at the POP3 listener lets its client relay for a time, and nobody else."""
-import contextlib, socket, subprocess
+import contextlib, os, signal, smtplib, socket, ssl, subprocess, threading
 
-from relevo import BINARY, Sink, free_port, wait_for
+from certs import Authority
+from relevo import BINARY, PATIENCE, Client, Sink, free_port, wait_for
 
 TEXT = '''users file %s
 pop 127.0.0.1:%d { allow_for 1m }
@@ -85,3 +86,83 @@ def test_passed_through(make_relay):
         assert may_relay(relay)
         for x in (f, g, s, server):
             x.close()
+
+
+class Knocker(threading.Thread):
+    """Connects again and again; every connection must be greeted by one service or the other."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.greetings, self.bad, self.done = port, [], [], False
+        self.start()
+
+    def run(self):
+        while not self.done:
+            try:
+                with socket.create_connection(('127.0.0.1', self.port), 20 * PATIENCE) as s, s.makefile('rb') as f:
+                    line = f.readline()
+            except OSError as e:
+                line = repr(e).encode()
+            (self.greetings if line.startswith((b'220 ', b'+OK')) else self.bad).append(line)
+
+    def end(self):
+        self.done = True
+        self.join(60)
+        assert not self.bad, self.bad[:5]
+        return {g[:3] for g in self.greetings}
+
+
+def test_addresses_change_sides(make_relay, make_sink, tmp_path):
+    """SMTP becomes POP3 and the other way round, again and again: nobody is turned away, sessions go on."""
+    users, a, b = tmp_path / 'users', free_port(), free_port()
+    users.write_text('')
+    text = 'users file %s\nlisten 127.0.0.1:%%d\npop 127.0.0.1:%%d\nroute next { host 127.0.0.1:%d }\naccept from local to any via next\n' % (
+        users, make_sink().port)
+    relay = make_relay(text % (a, b))
+    old, pop = Client(a), Pop(b)
+    old.hello()
+    knockers = [Knocker(a), Knocker(b)]
+    for i in range(6):
+        relay.configure(text % ((b, a) if i % 2 == 0 else (a, b)))
+        relay.command('reload')
+        smtp, other = (b, a) if i % 2 == 0 else (a, b)
+        c, p = Client(smtp), Pop(other)
+        assert c.greeting[0] == 220 and p.cmd('CAPA').startswith('+OK')
+        c.close(), p.close()
+    assert [k.end() for k in knockers] == [{b'220', b'+OK'}] * 2
+    assert old.mail(b'Subject: still here\r\n\r\nx\r\n')[0] == 250
+    assert pop.cmd('NOOP').startswith('-ERR Log in first')
+    old.close(), pop.close()
+    # and the supervisor knows it, too: a new worker serves the same
+    before = relay.worker()
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: relay.worker() not in (None, before))
+    wait_for(relay.greets)
+    c, p = Client(a), Pop(b)
+    assert c.greeting[0] == 220
+    c.close(), p.close()
+
+
+def test_smtp_becomes_implicit_tls(make_relay, make_sink, tmp_path):
+    """The same address, by a reload: who is there goes on in clear, who comes next gets TLS at once; and back."""
+    ca, port = Authority(tmp_path / 'ca'), free_port()
+    server = ca.issue('localhost', ['localhost', '127.0.0.1'])
+    text = ('tls { certificate %s; key %s }\nlisten 127.0.0.1:%d%%s\nroute next { host 127.0.0.1:%d; tls off }\n'
+            'accept from local to any via next\n' % (server.certificate, server.key, port, make_sink().port))
+    context = ssl.create_default_context(cafile=ca.certificate)
+    relay = make_relay(text % '')
+    for i in range(3):
+        old = Client(port)
+        old.hello()
+        relay.configure(text % ' { tls implicit }')
+        relay.command('reload')
+        with smtplib.SMTP_SSL('localhost', port, timeout=20 * PATIENCE, context=context) as s:
+            s.sendmail('a@a.example', ['b@b.example'], 'Subject: in TLS\n\nx\n')
+            relay.configure(text % '')
+            relay.command('reload')
+            assert s.noop()[0] == 250
+        assert old.mail(b'Subject: in clear\r\n\r\nx\r\n')[0] == 250
+        old.close()
+    c = Client(port)
+    assert c.greeting[0] == 220
+    c.close()
