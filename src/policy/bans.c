@@ -200,11 +200,17 @@ static uint64_t doubled(uint64_t first, unsigned times, uint64_t max)
 	return v < max ? v : max;
 }
 
+/* A part of one counts as one: else the first delay would end at once, and no Nth guess ban. */
+static unsigned failures_of(const struct count *n)
+{
+	return (n->level + BANS_ONE - 1) / BANS_ONE;
+}
+
 static bool ban_if_due(struct bans *b, struct count *n, uint64_t now)
 {
 	const struct ban_limits *l = &b->limits;
 
-	if (!l->ban_after || n->level < l->ban_after * BANS_ONE || n->banned_until > now)
+	if (!l->ban_after || failures_of(n) < l->ban_after || n->banned_until > now)
 		return false;
 	b->banned += n->banned_until == 0;
 	n->banned_until = now + doubled(l->ban_ms, n->bans, l->ban_max_ms) * MILLISECOND;
@@ -260,8 +266,7 @@ static unsigned delay_of(const struct bans *b, struct count *n, unsigned max_ms,
 	if (!n)
 		return 0;
 	bans_drain(b, n, now);
-	/* a part of a failure counts as one: else the first delay would end at once */
-	beyond = (n->level + BANS_ONE - 1) / BANS_ONE;
+	beyond = failures_of(n);
 	if (beyond <= b->limits.free)
 		return 0;
 	return (unsigned)doubled(b->limits.delay_ms, beyond - b->limits.free - 1, max_ms);
