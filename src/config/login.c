@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#define SECRET_NAME_MAX 250	/* octets; it names a file */
 #define SECRET_MAX 4096		/* octets: tokens may be long */
 #define PORT_DOVECOT 12345
 
@@ -178,7 +179,10 @@ void login_secrets(struct load *l, const struct setting *row, const struct state
 
 static bool secret_name_is_valid(struct str name)
 {
-	return route_name_is_valid(name) && name.p[0] != '.';
+	for (size_t i = 0; i < name.n; i++)
+		if (!ascii_is_alnum(name.p[i]) && !memchr("-_.@+", name.p[i], 5))
+			return false;
+	return name.n && name.n <= SECRET_NAME_MAX && name.p[0] != '.';
 }
 
 bool login_secret_check(struct load *l, const struct word *name)
@@ -191,8 +195,8 @@ bool login_secret_check(struct load *l, const struct word *name)
 		return true;
 	}
 	diag_error(&l->diag, &name->place,
-		   "\"%.*s\" cannot name a secret; expected letters, digits, -, _ or ., and no dot "
-		   "at the beginning",
+		   "\"%.*s\" cannot name a secret; expected letters, digits, -, _, ., @ or +, "
+		   "and no dot at the beginning",
 		   DIAG_WORD(name->text));
 	return false;
 }

@@ -71,10 +71,11 @@ static void settle(struct load *l, struct pop_draft *d)
 		diag_error(&l->diag, &pop->place,
 			   "pop needs users whose passwords can be checked (users file, users "
 			   "dovecot), or a server to pass them to: upstream HOST");
-	if (pop->apop && !pop->has_upstream)
+	if (pop->apop && !pop->has_upstream && !d->upstream_place.line &&
+	    (!l->c->secrets || !login_has_users(l, 1u << USERS_FILE)))
 		diag_error(&l->diag, &pop->place,
-			   "apop needs a server to pass it to (upstream HOST): it takes passwords "
-			   "in clear, which are not kept here");
+			   "apop needs a users file and the folder where its secrets lie (secrets "
+			   "FOLDER), or a server to pass it to: upstream HOST");
 	if (pop->has_upstream && pop->upstream_tls != TLS_OFF)
 		pop->upstream_context = identity_client_context(l, NULL);
 }

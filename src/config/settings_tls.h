@@ -240,10 +240,15 @@
 		.value = VALUE_FLAG,
 		FIELD(struct pop_draft, pop.apop),
 		.fallback_note = "APOP is not offered",
-		.meaning = "Passes APOP (RFC 1939) on to the server behind.",
-		.detail = "It needs `upstream`: APOP takes passwords in clear to check, and the "
-			  "relay keeps none.",
-		.example = "pop 127.0.0.1 { apop; upstream 10.0.0.5 }\n",
+		.meaning = "Offers APOP (RFC 1939): a login that is of no use to who overhears it.",
+		.detail = "Both sides must have its secret in clear, which the users file never "
+			  "holds. So a user who may log in thus has a secret of his own, used for "
+			  "nothing else: the first line of the file `NAME.apop` in the folder of "
+			  "`secrets`, where NAME stands as in the users file. Behind an "
+			  "`upstream` it is the server's affair.",
+		.example = "users file users\n"
+			   "secrets ./secrets                # ./secrets/anna.apop, mode 0600\n"
+			   "pop 127.0.0.1 { apop }\n",
 		.since = "0.1",
 	},
 	{

@@ -2,9 +2,10 @@
  * own - a listener with the relay's own users: a login, and an empty mailbox behind it.
  *
  * USER and PASS ask the users; before TLS they are refused, except on this machine. APOP (if the
- * listener has it) needs a secret that both sides know, which no users file holds: it is the first
- * line of the file of that user's name in the `secrets` folder. Its timestamp is a random number,
- * so an answer that was heard once is of no use again.
+ * listener has it) needs a secret that both sides know in clear, which no users file holds: it is
+ * the first line of the file NAME.apop in the `secrets` folder, beside whatever else lies there.
+ * The users file still says who there is, and who is disabled. The timestamp is a random number, so
+ * an answer that was heard once is of no use again.
  */
 #include "pop/service.h"
 
@@ -99,37 +100,44 @@ static int read_secret(void *arg)
 	return config_secret(q->config, q->name, &q->secret, &q->error);
 }
 
-/* A name of a file in the folder, and of nothing else. */
-static bool names_secret(struct str name)
+/* 1 right, 0 wrong, -errno. Who does not exist costs a look at the folder, too. */
+static int check_apop(struct session *s, struct str name, struct str digest) SUSPENDS
 {
-	for (size_t i = 0; i < name.n; i++)
-		if (!ascii_is_alnum(name.p[i]) && !memchr("-_.@+", name.p[i], 5))
-			return false;
-	return name.n && name.p[0] != '.';
-}
-
-static int apop(struct session *s, struct str args) SUSPENDS
-{
+	const struct pop_links *l = &s->core->pop->links;
 	struct secret_question q = { .config = s->config, .secret = BUF_INIT(SECRET_MAX),
 				     .error = BUF_INIT(SECRET_MAX) };
-	struct str name, digest;
-	char *copy;
-	int right = 0;
+	struct buf file = BUF_INIT(SECRET_MAX);
+	int r = l->find ? l->find(l->arg, s->config, name, &file) : 0;
 
-	if (!s->timestamp[0] || !pop_apop_parse(args, &name, &digest))
-		return pop_session_refuse(s, STR("Not available, or bad arguments"));
-	copy = str_dup(args);
-	pop_apop_parse(str_make(copy, args.n), &name, &digest);
-	q.name = name;
-	if (s->config->secrets && names_secret(name) && net_offload(read_secret, &q))
-		right = pop_apop_is(str_of(s->timestamp), buf_str(&q.secret), digest);
+	if (r == 0)
+		buf_add_str(&file, name);
+	buf_add_lit(&file, ".apop");
+	q.name = buf_str(&file);
+	if (r >= 0 && !net_offload(read_secret, &q))
+		r = 0;
+	if (r == 1)
+		r = pop_apop_is(str_of(s->timestamp), buf_str(&q.secret), digest);
 	if (q.secret.p)
 		OPENSSL_cleanse(q.secret.p, q.secret.size);
 	buf_done(&q.secret);
 	buf_done(&q.error);
-	right = judge(s, right, name, digest);
+	buf_done(&file);
+	return r;
+}
+
+static int apop(struct session *s, struct str args) SUSPENDS
+{
+	struct str name, digest;
+	char *copy;
+	int r;
+
+	if (!s->timestamp[0] || !pop_apop_parse(args, &name, &digest))
+		return pop_session_refuse(s, STR("Not available, or bad arguments"));
+	copy = str_dup(args);		/* the line does not outlive a wait */
+	pop_apop_parse(str_make(copy, args.n), &name, &digest);
+	r = judge(s, check_apop(s, name, digest), name, digest);
 	mem_free(copy);
-	return right;
+	return r;
 }
 
 static int authorization(struct session *s, enum pop_verb verb, struct str args) SUSPENDS

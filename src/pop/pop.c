@@ -24,7 +24,6 @@ struct pop *pop_new(const struct pop_links *links)
 	};
 	doors_init(&p->doors);
 	p->cores = mem_calloc(net_workers(links->net), sizeof(*p->cores));
-	pthread_mutex_init(&p->lock, NULL);
 	for (unsigned i = 0; i < net_workers(links->net); i++) {
 		p->cores[i].pop = p;
 		p->cores[i].loop = net_loop(links->net, i);
@@ -39,8 +38,6 @@ void pop_free(struct pop *p)
 	if (!p)
 		return;
 	doors_done(&p->doors);
-	tls_context_unref(p->upstream_tls);
-	pthread_mutex_destroy(&p->lock);
 	mem_free(p->cores);
 	mem_free(p);
 }
@@ -48,42 +45,6 @@ void pop_free(struct pop *p)
 unsigned pop_sessions(struct pop *p)
 {
 	return atomic_load_explicit(&p->doors.live, memory_order_relaxed);
-}
-
-static bool wants_tls(const struct config *c)
-{
-	for (unsigned i = 0; i < c->pops_n; i++)
-		if (c->pops[i].has_upstream && c->pops[i].upstream_tls != TLS_OFF)
-			return true;
-	return false;
-}
-
-bool pop_reload(struct pop *p, const struct config *c, struct buf *error)
-{
-	const struct tls_client_options o = { .minimum = TLS_1_2 };
-	struct tls_context *fresh = NULL, *old;
-
-	if (wants_tls(c)) {
-		fresh = tls_client_context(&o, error);
-		if (!fresh)
-			return false;
-	}
-	pthread_mutex_lock(&p->lock);
-	old = p->upstream_tls;
-	p->upstream_tls = fresh;
-	pthread_mutex_unlock(&p->lock);
-	tls_context_unref(old);
-	return true;
-}
-
-struct tls_context *pop_upstream_tls(struct pop *p)
-{
-	struct tls_context *c;
-
-	pthread_mutex_lock(&p->lock);
-	c = p->upstream_tls ? tls_context_ref(p->upstream_tls) : NULL;
-	pthread_mutex_unlock(&p->lock);
-	return c;
 }
 
 /* ---- a connection comes in (outside tasks) */

@@ -25,23 +25,24 @@ struct pop_links {
 	/* Asks the users: 1 right, 0 wrong, -errno nobody can say. Without it nobody logs in. */
 	int (*verify)(void *arg, const struct config *c, const struct ip *client, struct str name,
 		      struct str password, uint64_t deadline) SUSPENDS;
+	/*
+	 * For APOP: is there such a user, who may log in? 1: *ret is his name as the users file
+	 * spells it; 0; -errno. Without it nobody logs in thus.
+	 */
+	int (*find)(void *arg, const struct config *c, struct str name, struct buf *ret) SUSPENDS;
 	void *arg;
 };
 
-/* .verify by the relay's logins (receive/logins.h): arg is the struct logins. */
+/* .verify and .find by the relay's logins (receive/logins.h): arg is the struct logins. */
 int pop_verify_logins(void *logins, const struct config *c, const struct ip *client,
 		      struct str name, struct str password, uint64_t deadline) SUSPENDS;
+int pop_find_user(void *logins, const struct config *c, struct str name, struct buf *ret) SUSPENDS;
 
 struct pop *pop_new(const struct pop_links *links);	/* copied */
 /* A bound, listening socket, named by its endpoint in the configuration. From the main thread. */
 int pop_listen(struct pop *p, int fd, const struct endpoint *e);
 /* No more connections are accepted there once it returns; sessions go on. */
 void pop_unlisten(struct pop *p, const struct endpoint *e);
-/*
- * config_current() changed. False: error holds a sentence (the system's authorities, which an
- * upstream is verified by, cannot be read). Also once before the first pop_listen.
- */
-bool pop_reload(struct pop *p, const struct config *c, struct buf *error);
 unsigned pop_sessions(struct pop *p);
 /* Ends all sessions, those within a reply after the grace time. From the main thread. */
 void pop_stop(struct pop *p, uint64_t grace_ns);

@@ -36,8 +36,6 @@ struct pop {
 	struct doors doors;
 	struct core *cores;		/* owned; one per loop */
 	uint64_t grace_ns;
-	pthread_mutex_t lock;		/* of .upstream_tls */
-	struct tls_context *upstream_tls;	/* counted; NULL: no listener wants it */
 };
 
 struct session {
@@ -69,8 +67,6 @@ void pop_session_stop(struct session *s);
 void pop_session_cut(struct session *s);
 /* The last thing that a session does. */
 void pop_leave(struct pop *p);
-/* Counted; NULL: there is none. */
-struct tls_context *pop_upstream_tls(struct pop *p);
 
 /* ---- session.c, for the two kinds. All: 0 to go on, or what ends the session. */
 #define OVER (-ECONNABORTED)		/* what pop_session_end returns */

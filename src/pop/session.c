@@ -169,6 +169,15 @@ static uint64_t credential_of(struct str name, struct str password)
 	return hash_nocase(name) ^ hash_u64(hash_bytes(password.p, password.n));
 }
 
+static void log_banned(const struct session *s, uint64_t ms)
+{
+	log_begin(LOG_BANNED);
+	log_cstr("session", s->id);
+	log_ip("client", &s->ip);
+	log_ms("ms", ms * MILLISECOND);
+	log_end();
+}
+
 int pop_session_failed(struct session *s, struct str name, struct str password)
 {
 	struct bans *b = s->core->pop->links.bans;
@@ -181,7 +190,8 @@ int pop_session_failed(struct session *s, struct str name, struct str password)
 	log_str("login", name);
 	log_end();
 	if (b) {
-		bans_failed(b, &s->ip, name, credential_of(name, password), now);
+		if (bans_failed(b, &s->ip, name, credential_of(name, password), now))
+			log_banned(s, bans_banned_ms(b, &s->ip, now));
 		delay = bans_delay_ms(b, &s->ip, name, now);
 	}
 	return delay ? bans_pause(delay, pop_session_deadline(s, POP_LOGIN_NS)) : 0;

@@ -8,8 +8,9 @@
  * fine: its lines wait here.
  *
  * Not passed on: STLS, which is each connection's own (and CAPA's word about it); logins before
- * TLS, except on this machine; verbs that are not POP3's, as nobody knows how long their replies
- * are; and before a login everything but logins. AUTH may take several steps.
+ * TLS, except on this machine; APOP, if the listener is without; verbs that are not POP3's, as
+ * nobody knows how long their replies are; and before a login everything but logins. AUTH may take
+ * several steps.
  *
  * The server hears from all clients by one address, ours: failed logins are counted here, by the
  * client's own.
@@ -84,7 +85,7 @@ static int connect_upstream(struct session *s) SUSPENDS
 
 static int upstream_handshake(struct session *s) SUSPENDS
 {
-	struct tls_context *c = pop_upstream_tls(s->core->pop);
+	struct tls_context *c = s->settings->upstream_context;
 	const struct str name = s->settings->upstream_host;
 	const struct tls_wish wish = {
 		.demand = s->settings->upstream_tls == TLS_VERIFIED ? TLS_PKIX : TLS_ANY,
@@ -92,10 +93,8 @@ static int upstream_handshake(struct session *s) SUSPENDS
 		.names = &name,
 		.names_n = 1,
 	};
-	int r = c ? stream_tls_connect(s->upstream, c, &wish, patience(s)) : -EPROTO;
 
-	tls_context_unref(c);
-	return r;
+	return c ? stream_tls_connect(s->upstream, c, &wish, patience(s)) : -EPROTO;
 }
 
 /* The server's greeting comes back, in greeting. What came with it in clear is not read (D7). */
@@ -127,6 +126,8 @@ static int open_upstream(struct session *s, struct buf *greeting) SUSPENDS
 		return r;
 	if (pop_status(line) != POP_OK || str_has_control(line))
 		return -EPROTO;
+	if (!s->settings->apop && pop_timestamp(line).n)	/* whose word would be APOP */
+		line = str_trim(str_sub(line, 0, (size_t)(pop_timestamp(line).p - line.p)));
 	buf_add_str(greeting, line);
 	return tls == TLS_OFF || tls == TLS_IMPLICIT ? 0 : upstream_starttls(s);
 }
@@ -293,6 +294,8 @@ static int login(struct session *s, enum pop_verb verb, struct str args) SUSPEND
 
 	if (!pop_session_is_private(s) && verb != POP_APOP)
 		return pop_session_refuse(s, STR("[AUTH] Only under TLS: say STLS first"));
+	if (verb == POP_APOP && !s->settings->apop)
+		return pop_session_refuse(s, STR("Not available"));
 	note_name(s, verb, args);
 	secret = str_dup(args);
 	r = ask(s, verb, args);

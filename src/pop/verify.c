@@ -21,3 +21,16 @@ int pop_verify_logins(void *logins, const struct config *c, const struct ip *cli
 		return r;
 	return r == LOGIN_LATER ? -EAGAIN : r == LOGIN_GOOD;
 }
+
+int pop_find_user(void *logins, const struct config *c, struct str name, struct buf *ret)
+{
+	struct login *found = mem_zalloc(sizeof(*found));
+	int r = logins_has(logins, c, name, found);
+
+	if (r == LOGIN_GOOD)
+		buf_add_str(ret, str_of(found->user));
+	mem_free(found);
+	if (r < 0)
+		return r;
+	return r == LOGIN_LATER ? -EAGAIN : r == LOGIN_GOOD;
+}

@@ -339,6 +339,26 @@ int logins_password(struct logins *l, const struct config *c, const struct dovec
 	return verdict;
 }
 
+int logins_has(struct logins *l, const struct config *c, struct str user, struct login *ret)
+{
+	int verdict = LOGIN_WRONG;
+
+	because(ret, "file", "no such user");
+	for (unsigned i = 0; i < c->users_n && verdict != LOGIN_GOOD; i++) {
+		struct users *users = users_of(l, &c->users[i]);
+		const struct user *found = users ? users_find(users, user) : NULL;
+
+		if (found && !found->disabled) {
+			verdict = is_good(ret, "file", found->name);
+		} else if (!users && c->users[i].kind == USERS_FILE) {
+			because(ret, "file", "the users file cannot be read");
+			verdict = LOGIN_LATER;
+		}
+		users_unref(users);
+	}
+	return verdict;
+}
+
 int logins_token(struct logins *l, const struct config *c, struct str user, struct str token,
 		 uint64_t deadline, struct login *ret)
 {

@@ -21,12 +21,14 @@
 struct logins;
 
 /*
- * The limits of failures are those of this configuration for as long as the relay runs. warnings:
- * sentences about files and token servers that cannot be used as they are, one per line. Blocks:
- * from the main thread.
+ * warnings: sentences about files and token servers that cannot be used as they are, one per line.
+ * Blocks: from the main thread.
  */
 struct logins *logins_new(struct world *w, const struct config *c, struct buf *warnings);
-/* Backends that are new are made, users files are looked at at once. Before c is in force. */
+/*
+ * Backends that are new are made, users files are looked at at once, failures are judged by c from
+ * now on. Before c is in force.
+ */
 void logins_reload(struct logins *l, const struct config *c, struct buf *warnings);
 void logins_free(struct logins *l);	/* NULL is fine; nobody asks any more */
 struct bans *logins_bans(struct logins *l);
@@ -43,6 +45,9 @@ struct login {
 int logins_password(struct logins *l, const struct config *c, const struct dovecot_client *who,
 		    struct str user, struct str password, uint64_t deadline,
 		    struct login *ret) SUSPENDS;
+/* Without a password: does a users file name him, and is he not disabled? ret->user as it does. */
+int logins_has(struct logins *l, const struct config *c, struct str user,
+	       struct login *ret) SUSPENDS;
 /* user may be empty: whom the token names. */
 int logins_token(struct logins *l, const struct config *c, struct str user, struct str token,
 		 uint64_t deadline, struct login *ret) SUSPENDS;

@@ -173,7 +173,6 @@ static void put_in_force(struct worker *w, struct config *new, struct buf *messa
 	int r;
 
 	logins_reload(w->logins, new, messages);
-	pop_reload(w->pop, new, messages);
 	shut_others(w, new);
 	config_set_current(config_ref(new));	/* sessions look their settings up there */
 	listen_all(w, new, messages);

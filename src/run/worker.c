@@ -259,9 +259,9 @@ static void helpers_make(struct worker *w)
 	bans_keep(logins_bans(w->logins), net_world(w->net), c->state);
 	w->pop = pop_new(&(struct pop_links){
 		.net = w->net, .dns = deliver_dns(w->deliver), .popped = w->popped,
-		.bans = logins_bans(w->logins), .verify = pop_verify_logins, .arg = w->logins,
+		.bans = logins_bans(w->logins), .verify = pop_verify_logins,
+		.find = pop_find_user, .arg = w->logins,
 	});
-	pop_reload(w->pop, c, &warnings);
 	if (warnings.n) {
 		log_begin(LOG_WARNING);
 		log_str("text", buf_str(&warnings));

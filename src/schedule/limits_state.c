@@ -166,7 +166,8 @@ static bool read_rate(struct limits *l, struct str *f, const struct moment *t)
 	struct meter *m;
 
 	if (!str_parse_u64(f[0], UINT64_MAX >> 8, &width) || !width ||
-	    !fields_parse_i64(f[1], &ends) || !fields_parse_i64(f[2], &next) || !parse_cells(f[3], cells))
+	    !fields_parse_i64(f[1], &ends) || !fields_parse_i64(f[2], &next) ||
+	    !parse_cells(f[3], cells))
 		return false;
 	m = meter_of(l, f + 4, QUOTA_LIMIT);
 	if (!m)

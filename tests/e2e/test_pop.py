@@ -1,5 +1,5 @@
 """SMTP after POP: a login at the POP3 listener lets its client relay for a time, and nobody else."""
-import contextlib, os, signal, smtplib, socket, ssl, subprocess, threading
+import contextlib, hashlib, os, signal, smtplib, socket, ssl, subprocess, threading
 
 from certs import Authority
 from relevo import BINARY, PATIENCE, Client, Sink, free_port, wait_for
@@ -15,7 +15,8 @@ class Pop:
     def __init__(self, port):
         self.s = socket.create_connection(('127.0.0.1', port), 20)
         self.f = self.s.makefile('rb')
-        assert self.line().startswith('+OK')
+        self.greeting = self.line()
+        assert self.greeting.startswith('+OK')
 
     def line(self):
         return self.f.readline().decode().rstrip('\r\n')
@@ -63,6 +64,39 @@ def test_login_lets_relay(make_relay, tmp_path):
         relay.stop()
         relay.start()
         assert not may_relay(relay)
+
+
+def apop(port, name, secret):
+    p = Pop(port)
+    stamp = p.greeting[p.greeting.index('<'):]
+    answer = p.cmd('APOP %s %s' % (name, hashlib.md5((stamp + secret).encode()).hexdigest()))
+    p.close()
+    return answer
+
+
+def test_apop(make_relay, make_sink, tmp_path):
+    """By a secret of its own beside the users file, which still says who there is and who is disabled."""
+    users, secrets, port, plain = tmp_path / 'users', tmp_path / 'secrets', free_port(), free_port()
+    users.touch(mode=0o600)
+    for name in ('anna@a.example', 'bert'):
+        subprocess.run([BINARY, 'user', 'add', name, '-f', str(users), '--password-stdin'], input='secret\n', text=True, check=True,
+                       timeout=60)
+    secrets.mkdir(0o700)
+    for name, mode in (('anna@a.example.apop', 0o600), ('bert.apop', 0o644), ('gone.apop', 0o600), ('provider', 0o600)):
+        (secrets / name).write_text('sesame\n')
+        (secrets / name).chmod(mode)
+    relay = make_relay('users file %s\nsecrets %s\npop 127.0.0.1:%d { apop }\npop 127.0.0.1:%d\nroute next { host 127.0.0.1:%d }\n'
+                       'accept from pop to any via next\n' % (users, secrets, port, plain, make_sink().port))
+    p = Pop(plain)
+    assert '<' not in p.greeting and p.cmd('APOP anna@a.example ' + 32 * '0').startswith('-ERR Not available')
+    p.close()
+    for name, secret in (('anna@a.example', 'secret'), ('bert', 'sesame'), ('gone', 'sesame'), ('provider', 'sesame')):
+        assert apop(port, name, secret).startswith('-ERR [AUTH]'), name
+    assert not may_relay(relay)
+    assert apop(port, 'Anna@A.example', 'sesame').startswith('+OK')
+    assert may_relay(relay)
+    subprocess.run([BINARY, 'user', 'disable', 'anna@a.example', '-f', str(users)], check=True, timeout=60)
+    wait_for(lambda: apop(port, 'anna@a.example', 'sesame').startswith('-ERR [AUTH]'))
 
 
 def test_passed_through(make_relay):

@@ -56,6 +56,18 @@ static int verify(void *arg, const struct config *c, const struct ip *client, st
 	return str_eq(name, STR("anna")) && str_eq(password, STR(" pass word"));
 }
 
+/* Anna stands in the users file with her address, Eve is disabled. */
+static int find(void *arg, const struct config *c, struct str name, struct buf *ret)
+{
+	(void)arg;
+	if (c != &config || str_eq(name, STR("broken")))
+		return -EAGAIN;
+	if (!str_eq_nocase(name, STR("anna@a.example")))
+		return 0;
+	buf_add_lit(ret, "anna@a.example");
+	return 1;
+}
+
 static void rig_open(void)
 {
 	static const struct ban_limits limits = {
@@ -63,8 +75,7 @@ static void rig_open(void)
 		.name_delay_max_ms = 1, .ban_after = 3, .ban_ms = 60000, .ban_max_ms = 60000,
 		.entries_max = 100,
 	};
-	struct pop_links links = { .verify = verify };
-	struct buf error = BUF_INIT(1024);
+	struct pop_links links = { .verify = verify, .find = find };
 
 	world = *world_real();
 	world.sock_accept = accept_as;
@@ -80,7 +91,6 @@ static void rig_open(void)
 	config.pops = &settings;
 	config.pops_n = 1;
 	config_set_current(config_ref(&config));
-	assert_true(pop_reload(pop, &config, &error));
 	assert_int_equal(pop_listen(pop, listening, &at), 0);
 	assert_int_equal(pop_listen(pop, listening, &at), -EEXIST);
 }
@@ -307,41 +317,69 @@ static void md5_hex(const char *text, char ret[33])
 		snprintf(ret + 2 * i, 3, "%02x", sum[i]);
 }
 
-static void test_apop(void **state)
+static void put_secret(const char *folder, const char *user)
 {
-	char folder[] = "/tmp/relevo-pop-XXXXXX", path[64], text[256], line[128], hex[33];
-	struct str stamp;
+	char path[96];
 	FILE *f;
-	int fd;
 
-	(void)state;
-	assert_non_null(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/anna", folder);
+	snprintf(path, sizeof(path), "%s/%s.apop", folder, user);
 	f = fopen(path, "w");
 	fputs("tanstaaf\n", f);
 	fclose(f);
 	assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void apop_from(const char *ip, const char *name, const char *secret, const char *answer)
+{
+	char text[256], line[128], hex[33];
+	int fd = dial(at.port);
+	struct str stamp = pop_timestamp(str_of(hear(fd, "\r\n")));
+
+	assert_true(stamp.n > 20);
+	snprintf(text, sizeof(text), "%.*s%s", STR_ARG(stamp), secret);
+	md5_hex(text, hex);
+	snprintf(line, sizeof(line), "APOP %s %s\r\n", name, hex);
+	TALK(fd, line, answer);
+	assert_int_equal(has_popped(ip), answer[0] == '+');
+	close(fd);
+}
+
+static void test_apop(void **state)
+{
+	static const struct {
+		const char *ip, *name, *secret, *answer;
+	} rows[] = {
+		{ "192.0.2.1", "anna@a.example", "tanstaag", "-ERR [AUTH]" },
+		{ "192.0.2.2", "anna@a.example", "tanstaaf", "+OK" },
+		{ "192.0.2.3", "ANNA@A.example", "tanstaaf", "+OK" },
+		/* There is a file, and no such user; a user, and nobody to ask; and a path. */
+		{ "192.0.2.4", "eve", "tanstaaf", "-ERR [AUTH]" },
+		{ "192.0.2.5", "broken", "tanstaaf", "-ERR [SYS/TEMP]" },
+		{ "192.0.2.6", "../x", "tanstaaf", "-ERR [AUTH]" },
+	};
+	char folder[] = "/tmp/relevo-pop-XXXXXX", path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	put_secret(folder, "anna@a.example");
+	put_secret(folder, "eve");
+	put_secret(folder, "broken");
 	rig_open();
 	settings.apop = true;
 	config.secrets = folder;
-	assert_true(ip_parse(STR("192.0.2.7"), &peer));
-	for (int right = 0; right < 2; right++) {
-		fd = dial(at.port);
-		stamp = pop_timestamp(str_of(hear(fd, "\r\n")));
-		assert_true(stamp.n > 20);
-		snprintf(text, sizeof(text), "%.*s%s", STR_ARG(stamp), right ? "tanstaaf" : "x");
-		md5_hex(text, hex);
-		snprintf(line, sizeof(line), "APOP anna %s\r\n", hex);
-		TALK(fd, line, right ? "+OK" : "-ERR [AUTH]");
-		assert_int_equal(has_popped("192.0.2.7"), right);
-		if (!right)
-			TALK(fd, "APOP ../anna 00000000000000000000000000000000\r\n",
-			     "-ERR [AUTH]");
-		close(fd);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		print_message("%zu\n", i);
+		assert_true(ip_parse(str_of(rows[i].ip), &peer));
+		apop_from(rows[i].ip, rows[i].name, rows[i].secret, rows[i].answer);
 	}
 	rig_close();
-	unlink(path);
-	rmdir(folder);
+	for (unsigned i = 0; i < 3; i++) {
+		static const char *const names[] = { "anna@a.example", "eve", "broken" };
+
+		snprintf(path, sizeof(path), "%s/%s.apop", folder, names[i]);
+		unlink(path);
+	}
+	assert_return_code(rmdir(folder), 0);
 }
 
 /* Shutdown: who waits for a command hears so. */
@@ -443,6 +481,7 @@ static void test_through(void **state)
 	(void)state;
 	rig_open();
 	t = upstream_open(acts);
+	settings.apop = true;
 	fd = dial(at.port);
 	assert_string_equal(hear(fd, "\r\n"), "+OK ready <1.2@up>\r\n");
 	say(fd, "CAPA\r\n");
@@ -468,7 +507,7 @@ static void test_through(void **state)
 static void test_auth_steps(void **state)
 {
 	static const struct act acts[] = {
-		{ NULL, "+OK\r\n" },
+		{ NULL, "+OK ready <1.2@up>\r\n" },
 		{ "AUTH PLAIN\r\n", "+ \r\n" },
 		{ "AGEAYg==\r\n", "-ERR no\r\n" },
 		{ "AUTH LOGIN\r\n", "+ VXNlcg==\r\n" },
@@ -482,7 +521,9 @@ static void test_auth_steps(void **state)
 	(void)state;
 	rig_open();
 	t = upstream_open(acts);
-	fd = greeted();
+	fd = dial(at.port);
+	assert_string_equal(hear(fd, "\r\n"), "+OK ready\r\n");
+	TALK(fd, "APOP anna 00000000000000000000000000000000\r\n", "-ERR Not available");
 	TALK(fd, "AUTH PLAIN\r\n", "+ ");
 	TALK(fd, "AGEAYg==\r\n", "-ERR no");
 	TALK(fd, "AUTH LOGIN\r\n", "+ VXNl");
