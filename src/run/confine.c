@@ -9,8 +9,10 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct sandbox_paths noted;	/* of this process */
 static char denied[PATH_MAX];
@@ -26,13 +28,14 @@ static void add_folder(struct sandbox_paths *p, const char *path, bool writes)
 	mem_free(folder);
 }
 
-/* As it is written, and as it is. */
+/* As it is written, and as it is. "FOLDER/." is that folder, and nothing around it. */
 static void add_folders(struct sandbox_paths *p, const char *path, bool writes)
 {
+	bool is_folder = str_ends_nocase(str_of(path), STR("/."));
 	char *target = mem_alloc(PATH_MAX);
 
 	add_folder(p, path, writes);
-	if (realpath(path, target))
+	if (!is_folder && realpath(path, target))
 		add_folder(p, target, writes);
 	mem_free(target);
 }
@@ -57,6 +60,21 @@ const char *confine_denied(void)
 	memcpy(path, denied, sizeof(path));
 	denied[0] = '\0';
 	return path[0] ? path : NULL;
+}
+
+void confine_check_keys(const struct config *c, struct buf *warnings)
+{
+	for (unsigned i = 0; i < c->tls.keys_n; i++) {
+		int fd = open(c->tls.keys[i], O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+		if (fd < 0)
+			continue;
+		close(fd);
+		buf_printf(warnings, "%s: warning: the worker can read this private key: the "
+				     "relay's account may, and it lies below a folder of which "
+				     "other files are used; move it to a folder of its own\n",
+			   c->tls.keys[i]);
+	}
 }
 
 int confine_worker(const struct config *c, struct buf *report)

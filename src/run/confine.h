@@ -18,6 +18,12 @@ void confine_note_files(void);
 const char *confine_denied(void);
 
 /*
+ * In the worker, once it is locked in: tries to open each private key that c names, as a worker
+ * that was taken over would, and warns of those that let it. One line each.
+ */
+void confine_check_keys(const struct config *c, struct buf *warnings);
+
+/*
  * Enter the worker's sandbox; as it is, with one thread. report: words for the log. 0 or -errno;
  * then the report is a sentence.
  */

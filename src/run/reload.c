@@ -72,23 +72,6 @@ static bool gain_listeners(struct worker *w, const struct config *c, struct buf 
 	return true;
 }
 
-static void log_lines(enum log_event event, struct buf *messages, size_t from)
-{
-	struct str rest = str_from(buf_str(messages), from);
-
-	while (rest.n) {
-		ssize_t end = str_find(rest, '\n');
-		struct str line = str_sub(rest, 0, end < 0 ? rest.n : (size_t)end);
-
-		rest = str_from(rest, line.n + 1);
-		if (!line.n)
-			continue;
-		log_begin(event);
-		log_str("text", line);
-		log_end();
-	}
-}
-
 static bool is_smtp(const struct config *c, const struct endpoint *e)
 {
 	for (unsigned i = 0; i < c->listens_n; i++)
@@ -177,6 +160,7 @@ static void put_in_force(struct worker *w, struct config *new, struct buf *messa
 	config_set_current(config_ref(new));	/* sessions look their settings up there */
 	listen_all(w, new, messages);
 	resolve_anew(w, new, messages);
+	confine_check_keys(new, messages);
 	worker_spool_options(w, new, &o);
 	spool_set_limits(w->spool, &o);
 	schedule_reload(w->schedule);
@@ -204,7 +188,7 @@ static int refuse(struct worker *w, struct buf *messages, size_t from, unsigned 
 	log_begin(LOG_RELOAD_FAILED);
 	log_u64("errors", errors);
 	log_end();
-	log_lines(LOG_WARNING, messages, from);
+	worker_warn(str_from(buf_str(messages), from));
 	tell(w, LINK_RELOAD_FAILED);
 	return -EINVAL;
 }
@@ -238,7 +222,7 @@ int worker_reload(struct worker *w, struct buf *messages)
 	log_u64("warnings", warnings);
 	log_cstr("changed", unchanged ? "no" : "yes");
 	log_end();
-	log_lines(LOG_WARNING, messages, from);
+	worker_warn(str_from(buf_str(messages), from));
 	tell(w, LINK_RELOADED);
 	return 0;
 }

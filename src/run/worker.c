@@ -243,6 +243,21 @@ static int resolver_begin(const struct config *c)
 	return r;
 }
 
+void worker_warn(struct str lines)
+{
+	while (lines.n) {
+		ssize_t end = str_find(lines, '\n');
+		struct str line = str_sub(lines, 0, end < 0 ? lines.n : (size_t)end);
+
+		lines = str_from(lines, line.n + 1);
+		if (!line.n)
+			continue;
+		log_begin(LOG_WARNING);
+		log_str("text", line);
+		log_end();
+	}
+}
+
 /* Whom sessions ask beside the rules. */
 static void helpers_make(struct worker *w)
 {
@@ -262,11 +277,8 @@ static void helpers_make(struct worker *w)
 		.bans = logins_bans(w->logins), .verify = pop_verify_logins,
 		.find = pop_find_user, .arg = w->logins,
 	});
-	if (warnings.n) {
-		log_begin(LOG_WARNING);
-		log_str("text", buf_str(&warnings));
-		log_end();
-	}
+	confine_check_keys(c, &warnings);
+	worker_warn(buf_str(&warnings));
 	buf_done(&warnings);
 	help = (struct receive_helpers){ w->strangers, w->logins, w->popped, w->recipients,
 					 schedule_quota(w->schedule) };

@@ -94,6 +94,9 @@ void recovered_take(void *arg, struct message *m);	/* spool_found */
 /* counts crashes, holds, schedules; frees */
 void recovered_schedule(struct recovered *r, struct worker *w);
 
+/* A warning in the log for each line. */
+void worker_warn(struct str lines);
+
 /* The world's resolver by this configuration. 0, or -errno; error: a sentence, also to warn. */
 int worker_resolver(const struct config *c, struct buf *error);
 

@@ -1,8 +1,9 @@
 """The sandbox of a running relay, looked at from outside: what each process may still do, and what a reload can reach."""
-import ctypes, os, re, signal, socket, struct, subprocess, sys, time
+import ctypes, os, pathlib, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 import pytest
 
+from certs import Authority
 from relevo import BINARY, ROUTE, free_port, wait_for
 
 STRANGER = 65534
@@ -232,3 +233,43 @@ def test_a_hanging_worker_is_restarted(make_relay, make_sink, tmp_path):
     times = [t for t, w in n.words if w == 'WATCHDOG=1']
     assert max(b - a for a, b in zip(times, times[1:])) > 5
     assert relay.wait_event('crashed')
+
+
+
+@pytest.fixture
+def open_path():
+    """A folder that every account can reach, as pytest's cannot be."""
+    with tempfile.TemporaryDirectory(prefix='relevo-keys-') as folder:
+        yield pathlib.Path(folder)
+
+
+@pytest.mark.parametrize('where, user, key_is_open', [
+    ('keys', '', False),            # a folder of its own: Landlock keeps the worker out
+    ('certificates', '', True),     # beside the certificate, and the worker's account may read it: told
+    ('certificates/below', '', True),
+    ('around', '', False),          # the folder of secrets is opened, what is around it is not
+    ('certificates', 'nobody', False),      # root's own: the kernel's oldest check refuses
+])
+def test_who_can_read_keys(make_relay, make_sink, tmp_path, open_path, where, user, key_is_open):
+    """The worker tries its keys itself, once it is locked in; so this is what holds, not what was meant."""
+    open_path.chmod(0o755)
+    for folder in ('keys', 'certificates', 'certificates/below', 'around', 'around/secrets'):
+        (open_path / folder).mkdir()
+        (open_path / folder).chmod(0o755)
+    server = Authority(tmp_path / 'ca').issue('relay.test.example')
+    certificate, key = open_path / 'certificates' / 'x.pem', open_path / where / 'x.key'
+    shutil.copy(server.certificate, certificate)
+    certificate.chmod(0o644)
+    shutil.copy(server.key, key)
+    key.chmod(0o600)
+    words = 'user %s\n' % user if user else ''
+    relay = make_relay(words + 'secrets %s\ntls { certificate %s; key %s }\nlisten 127.0.0.1:%d { tls offered }\n' % (
+        open_path / 'around' / 'secrets', certificate, key, free_port()) + ROUTE % make_sink().port)
+    if 'files by Landlock' not in whole(relay):
+        pytest.skip('no Landlock')
+
+    def told():
+        return len([w for w in relay.events('warning') if 'the worker can read this private key' in w.get('text', '')])
+    assert told() == key_is_open
+    relay.command('reload')
+    assert told() == 2 * key_is_open
