@@ -12,10 +12,10 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "net/https.h"
 #include "net/loop.h"
 #include "policy/gate.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -73,14 +73,8 @@ static struct str keep(struct str s)
 	return str_make(str_dup(s), s.n);
 }
 
-static void start_curl(void)
-{
-	curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 struct introspector *introspector_new(const struct introspect_options *o, struct buf *error)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const char *why = why_unfit(o);
 	struct introspector *i;
 
@@ -88,7 +82,6 @@ struct introspector *introspector_new(const struct introspect_options *o, struct
 		buf_add_str(error, str_of(why));
 		return NULL;
 	}
-	pthread_once(&once, start_curl);
 	i = mem_zalloc(sizeof(*i));
 	i->options = *o;
 	i->options.url = keep(o->url);
@@ -255,19 +248,12 @@ enum token_verdict introspect_judge(const struct introspect_options *o, struct s
 struct question {
 	const struct introspect_options *options;
 	struct str token;
-	long timeout_ms;
+	unsigned timeout_ms;
 	int64_t now_ms;
 	struct buf answer;
 	struct token_facts facts;
 	enum token_verdict verdict;
 };
-
-static size_t on_octets(char *p, size_t size, size_t n, void *arg)
-{
-	struct buf *answer = arg;
-
-	return buf_add(answer, p, size * n) ? size * n : 0; /* less ends the transfer */
-}
 
 /* token=...&token_type_hint=access_token: letters, digits, "-._~" stay, the rest as %XX */
 static void add_form(struct buf *out, struct str token)
@@ -290,65 +276,31 @@ static void add_form(struct buf *out, struct str token)
 	buf_add_lit(out, "&token_type_hint=access_token");
 }
 
-static void set_options(CURL *c, struct question *q, struct buf *form)
+static const char *or_null(struct str s)
 {
-	const struct introspect_options *o = q->options;
-
-	curl_easy_setopt(c, CURLOPT_URL, o->url.p);
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_PROXY, ""); /* the environment has no say in this */
-	curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, q->timeout_ms);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (o->ca_file.n)
-		curl_easy_setopt(c, CURLOPT_CAINFO, o->ca_file.p);
-	if (o->client_id.n) {
-		curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-		curl_easy_setopt(c, CURLOPT_USERNAME, o->client_id.p);
-		curl_easy_setopt(c, CURLOPT_PASSWORD, o->client_secret.p);
-	}
-	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)form->n);
-	curl_easy_setopt(c, CURLOPT_POSTFIELDS, form->p); /* borrowed until the end */
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_octets);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, &q->answer);
-}
-
-static void judge_transfer(struct question *q, CURLcode code, long status)
-{
-	if (code != CURLE_OK) {
-		q->verdict = TOKEN_LATER;
-		snprintf(q->facts.why, sizeof(q->facts.why), "the token server: %s",
-			 q->answer.full ? "its answer is too long" : curl_easy_strerror(code));
-	} else if (status != 200) {
-		q->verdict = TOKEN_LATER;
-		snprintf(q->facts.why, sizeof(q->facts.why), "the token server answered %ld",
-			 status);
-	} else {
-		q->verdict =
-			introspect_judge(q->options, buf_str(&q->answer), q->now_ms, &q->facts);
-	}
+	return s.n ? s.p : NULL;
 }
 
 static int ask_in_pool(void *arg)
 {
 	struct question *q = arg;
+	const struct introspect_options *o = q->options;
 	struct buf form = BUF_INIT(3 * SASL_OCTETS_MAX + 256);
-	CURL *c = curl_easy_init();
-	CURLcode code = CURLE_FAILED_INIT;
-	long status = 0;
+	struct https_question ask = {
+		.url = o->url.p, .may_be_clear = url_is_local(o->url),
+		.ca_file = or_null(o->ca_file), .user = or_null(o->client_id), .password = o->client_secret.p,
+		.posted_type = "application/x-www-form-urlencoded", .timeout_ms = q->timeout_ms,
+	};
+	char why[128];
 
 	add_form(&form, q->token);
-	if (c) {
-		set_options(c, q, &form);
-		code = curl_easy_perform(c);
-		curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-		curl_easy_cleanup(c);
+	ask.posted = buf_str(&form);
+	if (https_ask(&ask, &q->answer, why, sizeof(why)) == HTTPS_OK) {
+		q->verdict = introspect_judge(o, buf_str(&q->answer), q->now_ms, &q->facts);
+	} else {
+		q->verdict = TOKEN_LATER;
+		snprintf(q->facts.why, sizeof(q->facts.why), "the token server: %s", why);
 	}
-	judge_transfer(q, code, status);
 	OPENSSL_cleanse(form.p, form.size);
 	buf_done(&form);
 	return 0;

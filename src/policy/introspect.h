@@ -2,10 +2,10 @@
  * introspect - whose is this token? Asked of the server that gave it out (RFC 7662), for XOAUTH2
  * and OAUTHBEARER.
  *
- * An HTTP POST by libcurl, in the pool: one easy handle for each question, TLS verified, no
- * redirections, the answer bounded. Tokens that were good are remembered by their hash for at most
- * a minute and never past their end; a token that was not is asked for again. What the server says
- * is believed, no more than what it was asked.
+ * An HTTP POST (net/https.h), in the pool: TLS verified, no redirections, the answer bounded.
+ * Tokens that were good are remembered by their hash for at most a minute and never past their end;
+ * a token that was not is asked for again. What the server says is believed, no more than what it
+ * was asked.
  */
 #ifndef POLICY_INTROSPECT_H
 #define POLICY_INTROSPECT_H

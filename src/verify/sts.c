@@ -22,7 +22,7 @@
 #include "base/mem.h"
 #include "policy/gate.h"
 #include "report/log.h"
-#include "verify/https.h"
+#include "net/https.h"
 #include "verify/sts_store.h"
 
 #include <errno.h>

@@ -12,7 +12,7 @@
 #include "policy/policy.h"
 #include "report/log.h"
 #include "smtp/address.h"
-#include "verify/https.h"
+#include "net/https.h"
 
 #include <stdio.h>
 

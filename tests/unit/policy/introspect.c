@@ -264,7 +264,7 @@ static void questions_task(void *arg)
 		{"bad", "anna", TOKEN_BAD, "not active"},
 		{"broken", "anna", TOKEN_LATER, "500"},
 		{"moved", "anna", TOKEN_LATER, "302"},
-		{"huge", "anna", TOKEN_LATER, "too long"},
+		{"huge", "anna", TOKEN_LATER, "too large"},
 		{"slow", "anna", TOKEN_LATER, "imeout"},
 		{"", "anna", TOKEN_BAD, "no token"},
 	};

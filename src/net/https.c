@@ -2,12 +2,13 @@
  * https - one question to a web server, by libcurl.
  *
  * An easy handle for each question, on a pool thread: there are few, and none in a hurry. TLS 1.2
- * at least, the certificate verified for the name in the URL against the system's authorities (as
- * OpenSSL finds them, so SSL_CERT_FILE counts for this as it does for routes); no redirections
- * (RFC 8461 3.3), no cookies, no proxies, no other protocol; the answer bounded. Addresses come
- * from our resolver, so that no second one is asked.
+ * at least, the certificate verified for the name in the URL against the authorities of a file, or
+ * the system's (as OpenSSL finds them, so SSL_CERT_FILE counts for this as it does for routes); no
+ * redirections (RFC 8461 3.3), no cookies, no proxies, whatever the environment says, no other
+ * protocol; the answer bounded. Whoever has addresses from our resolver gives them, so that no
+ * second one is asked.
  */
-#include "verify/https.h"
+#include "net/https.h"
 
 #include <curl/curl.h>
 #include <openssl/ssl.h>
@@ -44,8 +45,12 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 
 static CURLcode on_ssl(CURL *h, void *ctx, void *arg)
 {
-	(void)h, (void)arg;
-	return SSL_CTX_set_default_verify_paths(ctx) ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
+	const struct https_question *q = arg;
+	int ok = q->ca_file ? SSL_CTX_load_verify_file(ctx, q->ca_file)
+			    : SSL_CTX_set_default_verify_paths(ctx);
+
+	(void)h;
+	return ok ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
 }
 
 /* "host:port:address,address" */
@@ -54,6 +59,8 @@ static struct curl_slist *where(const struct https_question *q)
 	struct buf text = BUF_INIT(1024);
 	struct curl_slist *list;
 
+	if (!q->ips_n)
+		return NULL;
 	buf_printf(&text, "%s:%u:", q->host, q->port);
 	for (unsigned i = 0; i < q->ips_n && i < ADDRESSES_MAX; i++) {
 		char ip[ENDPOINT_TEXT_MAX];
@@ -66,10 +73,10 @@ static struct curl_slist *where(const struct https_question *q)
 	return list;
 }
 
-static void set_safety(CURL *h)
+static void set_safety(CURL *h, const struct https_question *q)
 {
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https");
+	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, q->may_be_clear ? "http,https" : "https");
 	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(h, CURLOPT_PROXY, "");
 	curl_easy_setopt(h, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
@@ -79,6 +86,7 @@ static void set_safety(CURL *h)
 	curl_easy_setopt(h, CURLOPT_CAINFO, NULL);
 	curl_easy_setopt(h, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(h, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
+	curl_easy_setopt(h, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)q);
 	curl_easy_setopt(h, CURLOPT_USERAGENT, "relevo");
 }
 
@@ -96,6 +104,11 @@ static void set_question(CURL *h, struct answer *a, const struct curl_slist *at,
 	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(h, CURLOPT_XFERINFODATA, a);
 	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+	if (q->user) {
+		curl_easy_setopt(h, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		curl_easy_setopt(h, CURLOPT_USERNAME, q->user);
+		curl_easy_setopt(h, CURLOPT_PASSWORD, q->password);
+	}
 	if (!q->posted.n)
 		return;
 	curl_easy_setopt(h, CURLOPT_POSTFIELDS, q->posted.p);
@@ -163,7 +176,7 @@ enum https_result https_ask(const struct https_question *q, struct buf *body, ch
 		snprintf(header, sizeof(header), "Content-Type: %s", q->posted_type);
 		headers = curl_slist_append(NULL, header);
 	}
-	set_safety(h);
+	set_safety(h, q);
 	set_question(h, &a, at, headers);
 	code = curl_easy_perform(h);
 	r = code == CURLE_OK ? judge(h, q, why, why_size) : result_of(code);
