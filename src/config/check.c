@@ -393,7 +393,7 @@ static void check_rules(struct load *l)
 static bool listens_on_loopback_only(const struct load *l)
 {
 	for (unsigned i = 0; i < l->listens.n; i++)
-		if (!listen_is_loopback(
+		if (!ip_is_loopback(
 			    &((const struct config_listen *)l->listens.p[i])->endpoint.ip))
 			return false;
 	return true;

@@ -19,16 +19,6 @@
 #define ALL_SCRAM (SCRAM | SCRAM_PLUS | BIT(SASL_SCRAM_SHA_1) | BIT(SASL_SCRAM_SHA_1_PLUS))
 #define TOKENS (BIT(SASL_XOAUTH2) | BIT(SASL_OAUTHBEARER))
 
-bool listen_is_loopback(const struct ip *ip)
-{
-	if (ip->family == 4)
-		return ip->bytes[0] == 127;
-	for (unsigned i = 0; i < 15; i++)
-		if (ip->bytes[i])
-			return false;
-	return ip->family == 6 && ip->bytes[15] == 1;
-}
-
 /* ---- addresses */
 
 static bool is_every_address(const struct ip *ip)
@@ -222,7 +212,7 @@ static void settle_login(struct load *l, struct listen_draft *d)
 			   listen->submission ? "submission" : "login");
 		return;
 	}
-	if (listen->tls == TLS_OFF && !listen_is_loopback(&listen->endpoint.ip)) {
+	if (listen->tls == TLS_OFF && !ip_is_loopback(&listen->endpoint.ip)) {
 		if (is_said || listen->submission)
 			diag_warn(&l->diag, at,
 				  "nobody can log in here: without TLS logins are offered on "

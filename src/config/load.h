@@ -228,8 +228,6 @@ void *statement_object(struct load *l);
 
 /* ---- listen.c */
 setting_handle listen_statement, listen_banner, listen_from, listen_login;
-/* Whether nothing but this machine can talk over it. */
-bool listen_is_loopback(const struct ip *ip);
 /* Reports an address that another `listen` or `pop` has, or that is one too many. */
 bool listen_is_free(struct load *l, const struct word *w, const struct endpoint *e);
 /* The tls of a listener, once it is known whether there is a certificate. */

@@ -61,7 +61,7 @@ void pop_upstream(struct load *l, const struct setting *row, const struct statem
 static void settle(struct load *l, struct pop_draft *d)
 {
 	struct config_pop *pop = &d->pop;
-	bool is_loopback = listen_is_loopback(&pop->endpoint.ip);
+	bool is_loopback = ip_is_loopback(&pop->endpoint.ip);
 
 	pop->tls = listen_tls(l, pop->tls, &pop->place);
 	if (pop->tls == TLS_OFF && !is_loopback)

@@ -135,7 +135,7 @@ static bool is_loopback(const struct route *route)
 	for (unsigned i = 0; i < route->hosts_n; i++) {
 		const struct route_host *h = &route->hosts[i];
 
-		if (!h->endpoint.path && !listen_is_loopback(&h->endpoint.ip) &&
+		if (!h->endpoint.path && !ip_is_loopback(&h->endpoint.ip) &&
 		    !str_eq_nocase(h->name, STR("localhost")))
 			return false;
 	}

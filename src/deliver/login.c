@@ -37,14 +37,6 @@ struct login {
 	enum sasl_step step;
 };
 
-static bool is_here(const struct endpoint *e)
-{
-	static const uint8_t ipv6[16] = { [15] = 1 };
-
-	return e->path || (e->ip.family == 4 && e->ip.bytes[0] == 127) ||
-	       (e->ip.family == 6 && memcmp(e->ip.bytes, ipv6, sizeof(ipv6)) == 0);
-}
-
 /* ---- the mechanism */
 
 static bool has(const struct client *c, enum sasl_mechanism m)
@@ -239,7 +231,7 @@ static enum failure log_in(struct login *l) SUSPENDS
 {
 	struct client *c = l->client;
 
-	if (!c->trust.is_encrypted && !is_here(&c->endpoint))
+	if (!c->trust.is_encrypted && !endpoint_is_here(&c->endpoint))
 		return FAIL_NO_TLS;
 	bind_channel(l);
 	l->mechanism = choose(c, l->target->route, l->binding.exporter.n || l->binding.end_point.n);

@@ -57,19 +57,12 @@ static bool is_unspecified(const struct ip *ip)
 	return ip_eq(ip, &none4) || ip_eq(ip, &none6);
 }
 
-static bool is_loopback(const struct ip *ip)
-{
-	static const struct ip loopback6 = { .family = 6, .bytes = { [15] = 1 } };
-
-	return ip->family == 4 ? ip->bytes[0] == 127 : ip_eq(ip, &loopback6);
-}
-
 static bool is_of_machine(const struct own *o, const struct ip *ip)
 {
 	for (unsigned i = 0; i < o->n; i++)
 		if (ip_eq(&o->ips[i], ip))
 			return true;
-	return is_loopback(ip);
+	return ip_is_loopback(ip);
 }
 
 bool own_ip_is_ours(const struct config *c, const struct own *interfaces, const struct ip *ip,

@@ -60,6 +60,13 @@ bool ip_eq(const struct ip *a, const struct ip *b)
 	return a->family == b->family && memcmp(a->bytes, b->bytes, ip_size(a)) == 0;
 }
 
+bool ip_is_loopback(const struct ip *ip)
+{
+	static const struct ip one = { .family = 6, .bytes = { [15] = 1 } };
+
+	return ip->family == 4 ? ip->bytes[0] == 127 : ip_eq(ip, &one);
+}
+
 void ip_format(struct buf *out, const struct ip *ip)
 {
 	char text[ENDPOINT_TEXT_MAX];
@@ -236,6 +243,11 @@ bool endpoint_eq(const struct endpoint *a, const struct endpoint *b)
 	if (a->path || b->path)
 		return a->path && b->path && str_eq(str_of(a->path), str_of(b->path));
 	return a->port == b->port && ip_eq(&a->ip, &b->ip);
+}
+
+bool endpoint_is_here(const struct endpoint *e)
+{
+	return e->path || ip_is_loopback(&e->ip);
 }
 
 uint64_t endpoint_hash(const struct endpoint *e)

@@ -33,6 +33,7 @@ struct endpoint {
 /* "192.0.2.1", "2001:db8::1"; no brackets, no scope */
 bool ip_parse(struct str s, struct ip *ret);
 bool ip_eq(const struct ip *a, const struct ip *b);
+bool ip_is_loopback(const struct ip *ip);	/* 127.0.0.0/8, ::1 */
 void ip_format(struct buf *out, const struct ip *ip);	/* RFC 5952; empty for none */
 uint64_t ip_hash(const struct ip *ip);
 
@@ -49,6 +50,7 @@ void network_format(struct buf *out, const struct network *n);	/* without "/32" 
 bool endpoint_parse(struct str s, uint16_t port_default, struct endpoint *ret);
 /* "127.0.0.1:25", "[::1]:25", "unix:/path" */
 void endpoint_format(struct buf *out, const struct endpoint *e);
+bool endpoint_is_here(const struct endpoint *e);	/* loopback, or a unix socket */
 bool endpoint_eq(const struct endpoint *a, const struct endpoint *b);
 uint64_t endpoint_hash(const struct endpoint *e);
 

@@ -21,14 +21,9 @@
 
 void client_init(struct client *c, const struct endpoint *peer)
 {
-	bool is_one = peer->ip.family == 6 && peer->ip.bytes[15] == 1;
-
-	for (unsigned i = 0; is_one && i < 15; i++)
-		is_one = !peer->ip.bytes[i];
 	*c = (struct client){
 		.ip = peer->ip,
-		.is_local = !peer->ip.family || is_one ||
-			    (peer->ip.family == 4 && peer->ip.bytes[0] == 127),
+		.is_local = !peer->ip.family || ip_is_loopback(&peer->ip),
 	};
 }
 

@@ -271,13 +271,6 @@ static const struct config_pop *settings_of(const struct config *c, const struct
 	return NULL;
 }
 
-static bool ip_is_local(const struct endpoint *e)
-{
-	static const struct ip six = { .family = 6, .bytes = { [15] = 1 } };
-
-	return e->path || (e->ip.family == 4 && e->ip.bytes[0] == 127) || ip_eq(&e->ip, &six);
-}
-
 bool pop_session_start(struct core *c, const struct door_address *l, int fd,
 		       const struct endpoint *peer)
 {
@@ -295,7 +288,7 @@ bool pop_session_start(struct core *c, const struct door_address *l, int fd,
 	s->config = config;
 	s->settings = settings;
 	s->ip = peer->ip;
-	s->is_local = ip_is_local(peer);
+	s->is_local = endpoint_is_here(peer);
 	s->ends = loop_now() + POP_LOGIN_NS;
 	session_id_make(s->id);
 	s->task = task_start(NULL, session_main, s, "pop");

@@ -209,6 +209,28 @@ static void test_mapped_from_socket(void **state)
 	assert_int_equal(e.port, 25);
 }
 
+static void test_loopback(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is;
+	} rows[] = {
+		{ "127.0.0.1", true }, { "127.255.255.254", true }, { "128.0.0.1", false },
+		{ "::1", true }, { "::", false }, { "::2", false }, { "1::1", false },
+		{ "7f00::1", false }, { "::ffff:127.0.0.1", true },
+	};
+	struct endpoint e = { .path = "/run/x" };
+
+	(void)state;
+	assert_true(endpoint_is_here(&e));
+	e.path = NULL;
+	assert_false(endpoint_is_here(&e));	/* no address */
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (!ip_parse(str_of(rows[i].text), &e.ip) ||
+		    ip_is_loopback(&e.ip) != rows[i].is || endpoint_is_here(&e) != rows[i].is)
+			fail_msg("%s", rows[i].text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_endpoint),
 		cmocka_unit_test(test_unix_length),
 		cmocka_unit_test(test_mapped_from_socket),
+		cmocka_unit_test(test_loopback),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
