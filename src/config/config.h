@@ -236,6 +236,8 @@ enum limit_what {
 #define LIMIT_PER_CLIENT 16		/* its address; of IPv6 its /64 */
 #define LIMIT_PER_CLIENT_NETWORK 32	/* its /24; of IPv6 its /48 */
 #define LIMIT_PER_LOGIN 64
+#define LIMIT_PER_SENDER (LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK | LIMIT_PER_LOGIN)
+#define LIMITS_PER_SENDER_MAX 16	/* in one configuration: all of them count each message */
 
 /*
  * limit COUNT connections | COUNT messages per connection | RATE messages|recipients|bytes,

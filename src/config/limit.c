@@ -205,14 +205,13 @@ static bool read_key(struct reader *r, struct limit_draft *d)
 	return read_names(r, "the name of a route", &d->routes, &d->limit.routes_n);
 }
 
-#define OF_CLIENTS (LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK | LIMIT_PER_LOGIN)
-
 /* Of those who send to us: one key, and nothing about where mail goes. */
-static bool is_of_clients_alone(struct reader *r, const struct limit_draft *d)
+static bool is_of_senders_alone(struct load *l, struct reader *r, const struct limit_draft *d)
 {
 	const struct limit *limit = &d->limit;
-	unsigned keys = limit->per & OF_CLIENTS;
+	unsigned keys = limit->per & LIMIT_PER_SENDER;
 	const struct word *first = r->end - 1;
+	unsigned others = 0;
 
 	if (!keys && limit->what == LIMIT_HANDSHAKES)
 		return fail(r, first, "handshakes are those of clients; "
@@ -228,13 +227,16 @@ static bool is_of_clients_alone(struct reader *r, const struct limit_draft *d)
 	if (limit->what == LIMIT_MESSAGES_PER_CONNECTION)
 		return fail(r, first, "messages per connection are limited where mail goes; "
 				      "expected a rate of messages");
-	if (limit->what == LIMIT_CONNECTIONS && keys == LIMIT_PER_LOGIN)
-		return fail(r, first, "connections are counted when they begin, before a login; "
-				      "expected: per client or per client-network");
 	if (limit->what == LIMIT_HANDSHAKES && keys == LIMIT_PER_LOGIN)
 		return fail(r, first, "a handshake comes before a login; "
 				      "expected: per client or per client-network");
-	return !limit->evenly || fail(r, first, "what others send cannot be spread evenly");
+	if (limit->evenly)
+		return fail(r, first, "what others send cannot be spread evenly");
+	for (unsigned i = 0; i < l->limits.n; i++)
+		others += (((const struct limit *)l->limits.p[i])->per & LIMIT_PER_SENDER) != 0;
+	return others < LIMITS_PER_SENDER_MAX ||
+	       fail(r, first, "there are too many limits for those who send to us; expected 16 "
+			      "at most");
 }
 
 static bool read_limit(struct reader *r, struct limit_draft *d)
@@ -277,7 +279,7 @@ void limit_statement(struct load *l, const struct setting *row, const struct sta
 	(void)row;
 	d->limit.place = st->place;
 	d->limit.text = statement_text(l, st);
-	if (read_limit(&r, d) && is_of_clients_alone(&r, d) && is_new(l, &d->limit))
+	if (read_limit(&r, d) && is_of_senders_alone(l, &r, d) && is_new(l, &d->limit))
 		load_add(l, &l->limits, d, LOAD_LIMITS_MAX, &st->place, "limits");
 }
 
@@ -420,7 +422,7 @@ static bool is_one_of(const struct name *const *names, unsigned n, const struct 
 bool limit_applies(const struct limit *l, struct str domain, const struct name *provider,
 		   const struct name *source, const struct name *route)
 {
-	return !(l->per & OF_CLIENTS) &&
+	return !(l->per & LIMIT_PER_SENDER) &&
 	       (!l->domains || table_has_domain(l->domains, domain)) &&
 	       is_one_of(l->providers, l->providers_n, provider) &&
 	       is_one_of(l->sources, l->sources_n, source) &&

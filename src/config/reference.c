@@ -352,7 +352,7 @@ static const char delivery[] =
 "| --- | --- |\n"
 "| `per client` | each client's address has a count of its own; of IPv6, its /64 |\n"
 "| `per client-network` | each /24 of IPv4 and each /48 of IPv6 has |\n"
-"| `per login` | each login has; not for connections and handshakes, which come before it |\n"
+"| `per login` | each login has, connections once it is known; not for handshakes |\n"
 "\n"
 "Clients of this machine are not counted. Two limits hold unless you write one of their kind:\n"
 "each client may have a tenth of the `connections_max` of each listening address (at least 20, if\n"

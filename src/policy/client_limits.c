@@ -21,7 +21,6 @@
 
 #include <pthread.h>
 
-#define PER_SENDER (LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK | LIMIT_PER_LOGIN)
 #define UNITS_MAX (1u << 30)
 #define LOGIN_MAX 255u			/* octets that tell logins apart */
 
@@ -31,7 +30,6 @@ struct counted {
 	uint64_t limit;			/* hash of its text */
 	struct network network;		/* family 0: of a login alone */
 	uint32_t in_use;		/* connections */
-	uint64_t next_at;		/* evenly: no earlier */
 	struct bucket *bucket;		/* owned; NULL: nothing was spent yet */
 	struct str login;		/* within this allocation */
 };
@@ -108,7 +106,7 @@ static bool key_of(const struct limit *x, const struct sender *from, struct key 
 {
 	struct key k = { .limit = hash_bytes(x->text.p, x->text.n) };
 
-	if (!(x->per & PER_SENDER))
+	if (!(x->per & LIMIT_PER_SENDER))
 		return false;
 	if (x->listen && (!from->listen || !endpoint_eq(x->listen, from->listen)))
 		return false;
@@ -235,18 +233,6 @@ void client_limits_disconnect(struct client_limits *l, struct connection_counts 
 	pthread_mutex_unlock(&l->lock);
 }
 
-const struct limit *client_limits_in_connection(const struct config *c, const struct sender *from,
-						uint64_t n)
-{
-	struct key k;
-
-	for (unsigned i = 0; i < c->limits_n; i++)
-		if (c->limits[i].what == LIMIT_MESSAGES_PER_CONNECTION && n >= c->limits[i].count &&
-		    key_of(&c->limits[i], from, &k))
-			return &c->limits[i];
-	return NULL;
-}
-
 /* ---- rates */
 
 struct charge {
@@ -263,27 +249,41 @@ static uint32_t units_of(const struct limit *limit, uint64_t n)
 	return units > UNITS_MAX ? UNITS_MAX : (uint32_t)units;
 }
 
+static uint64_t amount_of(const struct spending *s, enum limit_what what)
+{
+	switch (what) {
+	case LIMIT_MESSAGES:
+		return s->messages;
+	case LIMIT_RECIPIENTS:
+		return s->recipients;
+	case LIMIT_OCTETS:
+		return s->octets;
+	case LIMIT_HANDSHAKES:
+		return s->handshakes;
+	default:
+		return 0;
+	}
+}
+
 /* Each count is found before it is held by a pointer: a further get must not push it out. */
-static unsigned charges_of(struct client_limits *l, const struct config *c,
-			   const struct sender *from, enum limit_what what, uint64_t n,
-			   struct charge *ret)
+static unsigned charges_of(struct client_limits *l, const struct spending *s, struct charge *ret)
 {
 	unsigned found = 0;
 
-	for (unsigned i = 0; i < c->limits_n && found < CLIENT_LIMITS_MAX; i++) {
-		const struct limit *limit = &c->limits[i];
+	for (unsigned i = 0; i < s->config->limits_n && found < LIMITS_PER_SENDER_MAX; i++) {
+		const struct limit *limit = &s->config->limits[i];
+		uint64_t amount = amount_of(s, limit->what);
 		struct charge *x = &ret[found];
 		struct key k;
 
-		if (limit->what != what || !limit->count || !limit->period_ns ||
-		    !key_of(limit, from, &k))
+		if (!amount || !limit->count || !limit->period_ns || !key_of(limit, s->from, &k))
 			continue;
 		x->count = get(l, &k);
 		if (!x->count)
 			continue;
 		used(l, x->count);	/* the newest: it outlives the next ones' get */
 		x->limit = limit;
-		x->units = units_of(limit, n);
+		x->units = units_of(limit, amount);
 		x->units_max = units_of(limit, limit->count);
 		if (!x->count->bucket)
 			x->count->bucket = bucket_new(limit->period_ns, x->units_max);
@@ -298,8 +298,6 @@ static uint64_t wait_for(const struct charge *x, uint64_t now)
 	uint32_t spent = bucket_spent(x->count->bucket, now);
 	uint32_t room = x->units < x->units_max ? x->units_max - x->units : 0;
 
-	if (x->limit->evenly && now < x->count->next_at)
-		return x->count->next_at - now;
 	return spent > room ? bucket_falls_to(x->count->bucket, now, room) - now : 0;
 }
 
@@ -309,23 +307,20 @@ static void spend(const struct charge *x, uint64_t now)
 	uint32_t left = spent < x->units_max ? x->units_max - spent : 0;
 
 	bucket_spend(x->count->bucket, now, x->units < left ? x->units : left);
-	if (x->limit->evenly)
-		x->count->next_at = now + x->limit->period_ns / x->limit->count;
 }
 
-const struct limit *client_limits_spend(struct client_limits *l, const struct config *c,
-					const struct sender *from, enum limit_what what,
-					uint64_t units, uint64_t now, uint64_t *ret_again_ns)
+const struct limit *client_limits_spend(struct client_limits *l, const struct spending *x,
+					uint64_t *ret_again_ns)
 {
-	struct charge charges[CLIENT_LIMITS_MAX];
+	struct charge charges[LIMITS_PER_SENDER_MAX];
 	const struct limit *broken = NULL;
 	uint64_t longest = 0;
 	unsigned n;
 
 	pthread_mutex_lock(&l->lock);
-	n = charges_of(l, c, from, what, units, charges);
+	n = charges_of(l, x, charges);
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t wait = wait_for(&charges[i], now);
+		uint64_t wait = wait_for(&charges[i], x->now);
 
 		if (wait <= longest)
 			continue;
@@ -333,23 +328,21 @@ const struct limit *client_limits_spend(struct client_limits *l, const struct co
 		broken = charges[i].limit;
 	}
 	for (unsigned i = 0; i < n && !broken; i++)
-		spend(&charges[i], now);
+		spend(&charges[i], x->now);
 	pthread_mutex_unlock(&l->lock);
 	if (broken)
 		*ret_again_ns = longest;
 	return broken;
 }
 
-void client_limits_charge(struct client_limits *l, const struct config *c,
-			  const struct sender *from, enum limit_what what, uint64_t units,
-			  uint64_t now)
+void client_limits_charge(struct client_limits *l, const struct spending *x)
 {
-	struct charge charges[CLIENT_LIMITS_MAX];
+	struct charge charges[LIMITS_PER_SENDER_MAX];
 	unsigned n;
 
 	pthread_mutex_lock(&l->lock);
-	n = charges_of(l, c, from, what, units, charges);
+	n = charges_of(l, x, charges);
 	for (unsigned i = 0; i < n; i++)
-		spend(&charges[i], now);
+		spend(&charges[i], x->now);
 	pthread_mutex_unlock(&l->lock);
 }

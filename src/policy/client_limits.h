@@ -15,7 +15,7 @@ struct client_limits;
 
 /* Where one connection is counted; zeroed at the start. */
 struct connection_counts {
-	struct counted *at[8];		/* private: one limit's count for one client */
+	struct counted *at[LIMITS_PER_SENDER_MAX];	/* private: one limit's count for one client */
 	unsigned n;
 };
 
@@ -27,7 +27,6 @@ struct sender {
 };
 
 #define CLIENT_COUNTS_MAX 65536		/* counts that are kept: some 25 MiB when all are in use */
-#define CLIENT_LIMITS_MAX 16		/* of one kind that one client can be under */
 
 struct client_limits *client_limits_new(unsigned counts_max);
 void client_limits_free(struct client_limits *l);	/* NULL is fine */
@@ -43,22 +42,22 @@ const struct limit *client_limits_connect(struct client_limits *l, const struct 
 /* All that it was counted in; counts is empty then. */
 void client_limits_disconnect(struct client_limits *l, struct connection_counts *counts);
 
-/*
- * So many messages, recipients, octets or handshakes (what) more. NULL: they are counted. Else the
- * limit that they would break, nothing is counted, and *ret_again_ns is how long until they fit.
- * What is more than a limit allows in a period passes alone, once in it.
- */
-const struct limit *client_limits_spend(struct client_limits *l, const struct config *c,
-					const struct sender *from, enum limit_what what,
-					uint64_t units, uint64_t now, uint64_t *ret_again_ns);
-/* The same for what has happened already: nothing is asked. */
-void client_limits_charge(struct client_limits *l, const struct config *c,
-			  const struct sender *from, enum limit_what what, uint64_t units,
-			  uint64_t now);
+struct spending {
+	const struct config *config;
+	const struct sender *from;
+	uint64_t messages, recipients, octets, handshakes;	/* more of each */
+	uint64_t now;
+};
 
-/* Messages in one connection: the limit that allows no further one after n; NULL: none. */
-const struct limit *client_limits_in_connection(const struct config *c, const struct sender *from,
-						uint64_t n);
+/*
+ * NULL: all of it is counted. Else the limit that makes it wait longest, nothing is counted, and
+ * *ret_again_ns is how long until it fits. What is more than a limit allows in a period passes
+ * alone, once in it.
+ */
+const struct limit *client_limits_spend(struct client_limits *l, const struct spending *x,
+					uint64_t *ret_again_ns);
+/* The same for what has happened already: nothing is asked. */
+void client_limits_charge(struct client_limits *l, const struct spending *x);
 
 unsigned client_limits_count(struct client_limits *l);	/* counts that are kept */
 

@@ -134,10 +134,12 @@ void strangers_handshake(struct strangers *s, const struct config *c, const stru
 			 struct decision *ret)
 {
 	const struct sender from = sender_of(client);
+	const struct spending one = { .config = c, .from = &from, .handshakes = 1,
+				      .now = loop_now() };
 	uint64_t again;
 
 	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
-	if (client_limits_spend(s->limits, c, &from, LIMIT_HANDSHAKES, 1, loop_now(), &again))
+	if (client_limits_spend(s->limits, &one, &again))
 		refuse(ret, REPLY(421, 4, 7, 0, "Too many handshakes from you, come back later"));
 }
 
@@ -268,8 +270,12 @@ static bool greylist_refuses(struct strangers *s, const struct config_clients *c
 }
 
 /* How soon, rounded up, in words that fit every unit. */
-static void limited(struct decision *d, struct stranger *x, const char *what, uint64_t again_ns)
+static void limited(struct decision *d, struct stranger *x, const struct limit *broken,
+		    uint64_t again_ns)
 {
+	const char *what = broken->what == LIMIT_RECIPIENTS ? "recipients" :
+			   broken->what == LIMIT_OCTETS	    ? "octets"
+							    : "messages";
 	struct buf text = BUF_INIT(sizeof(x->text) - 1);
 
 	buf_printf(&text, "Too many %s from you, try again in %llu seconds", what,
@@ -285,6 +291,9 @@ void strangers_recipient(struct strangers *s, const struct config *c,
 	const struct sender from = sender_of(client);
 	const struct greylist_triple t = { client->ip, str_of(x->name), sender->whole,
 					   recipient->whole };
+	const struct spending spending = { .config = c, .from = &from, .recipients = 1,
+					   .now = loop_now() };
+	const struct limit *broken;
 	uint64_t again;
 
 	if (is_stranger(client, ret->rule) && !is_postmaster(recipient)) {
@@ -296,8 +305,9 @@ void strangers_recipient(struct strangers *s, const struct config *c,
 		    greylist_refuses(s, cc, &t, x, ret))
 			return;
 	}
-	if (client_limits_spend(s->limits, c, &from, LIMIT_RECIPIENTS, 1, loop_now(), &again))
-		limited(ret, x, "recipients", again);
+	broken = client_limits_spend(s->limits, &spending, &again);
+	if (broken)
+		limited(ret, x, broken, again);
 }
 
 /* ---- messages */
@@ -306,18 +316,15 @@ void strangers_message(struct strangers *s, const struct config *c, const struct
 		       struct stranger *x, uint64_t size, struct decision *ret)
 {
 	const struct sender from = sender_of(client);
+	const struct spending spending = { .config = c, .from = &from, .messages = 1,
+					   .octets = size, .now = loop_now() };
+	const struct limit *broken;
 	uint64_t again;
 
 	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
-	if (client_limits_in_connection(c, &from, x->messages))
-		refuse(ret, REPLY(421, 4, 7, 0, "Too many messages in one connection"));
-	else if (client_limits_spend(s->limits, c, &from, LIMIT_MESSAGES, 1, loop_now(), &again))
-		limited(ret, x, "messages", again);
-	else if (size &&
-		 client_limits_spend(s->limits, c, &from, LIMIT_OCTETS, size, loop_now(), &again))
-		limited(ret, x, "octets", again);
-	else
-		x->messages++;
+	broken = client_limits_spend(s->limits, &spending, &again);
+	if (broken)
+		limited(ret, x, broken, again);
 }
 
 void strangers_good(struct strangers *s, const struct config *c, const struct config_clients *cc,
@@ -326,10 +333,10 @@ void strangers_good(struct strangers *s, const struct config *c, const struct co
 {
 	const struct sender from = sender_of(client);
 	const struct greylist_times times = times_of(cc);
+	const struct spending more = { .config = c, .from = &from, .now = loop_now(),
+				       .octets = size > announced ? size - announced : 0 };
 
-	if (size > announced)
-		client_limits_charge(s->limits, c, &from, LIMIT_OCTETS, size - announced,
-				     loop_now());
+	client_limits_charge(s->limits, &more);
 	if (x->greylisted)
 		greylist_good(s->greylist, &times, &client->ip, str_of(x->name), loop_wall_ms());
 	x->greylisted = false;

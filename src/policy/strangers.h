@@ -42,7 +42,6 @@ struct stranger {
 	bool looked_up;
 	bool name_unknown;		/* the DNS could not tell */
 	bool greylisted;		/* it was told to come back, or has just passed */
-	uint32_t messages;		/* in this session */
 	struct reply helo_reply;	/* why its HELO name is refused; .code 0: it is not */
 	struct connection_counts counts;
 	char text[512];			/* of a reply that was put together */

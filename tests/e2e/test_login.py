@@ -284,3 +284,20 @@ def test_dovecot(make_relay, make_sink, tmp_path, dovecot, kind):
     with pytest.raises(smtplib.SMTPAuthenticationError) as e:
         s.login_and_send()
     assert e.value.smtp_code == 454
+
+
+def test_connections_per_login(make_relay, make_sink, tmp_path):
+    s = Submission(make_relay, make_sink, tmp_path, more='limit 2 connections per login')
+    first, second, third = s.smtp(), s.smtp(), s.smtp()
+    first.login(USER, PASSWORD)
+    second.login(USER, PASSWORD)
+    with pytest.raises((smtplib.SMTPException, OSError)) as e:
+        third.login(USER, PASSWORD)
+    assert '421' in str(e.value) or third.sock is None
+    assert first.noop()[0] == second.noop()[0] == 250
+    first.quit()
+    fourth = s.smtp()
+    wait_for(lambda: len(s.relay.events('disconnected')) >= 2)
+    fourth.login(USER, PASSWORD)
+    for c in (second, fourth):
+        c.quit()

@@ -202,14 +202,39 @@ static const struct text_case message_cases[] = {
 		"mail goes\n"
 		"t.conf:6:38: error: messages per connection are limited where mail goes; "
 		"expected a rate of messages\n"
-		"t.conf:7:26: error: connections are counted when they begin, before a login; "
-		"expected: per client or per client-network\n"
 		"t.conf:8:34: error: what others send cannot be spread evenly\n"
 		"t.conf:9:29: error: handshakes are those of clients; expected: per client or "
 		"per client-network\n"
 		"t.conf:10:29: error: a handshake comes before a login; expected: per client or "
 		"per client-network\n"
 		"t.conf:11:7: error: this is counted in a time; expected a rate such as 100/min\n",
+	},
+	{
+		"limits for those who send, too many",
+		"version 1\n"
+		"limit 20 connections per login\n"
+		"limit 2/min messages per client\n"
+		"limit 3/min messages per client\n"
+		"limit 4/min messages per client\n"
+		"limit 5/min messages per client\n"
+		"limit 6/min messages per client\n"
+		"limit 7/min messages per client\n"
+		"limit 8/min messages per client\n"
+		"limit 9/min messages per client\n"
+		"limit 10/min messages per client\n"
+		"limit 11/min messages per client\n"
+		"limit 12/min messages per client\n"
+		"limit 13/min messages per client\n"
+		"limit 14/min messages per client\n"
+		"limit 15/min messages per client\n"
+		"limit 16/min messages per client\n"
+		"limit 20 connections per destination\n"
+		"limit 1 connections per client\n"
+		"listen 127.0.0.1\n"
+		"route r { host a.example }\n"
+		"accept from local to any via r\n",
+		"t.conf:19:25: error: there are too many limits for those who send to us; "
+		"expected 16 at most\n",
 	},
 	{
 		"limit, names",

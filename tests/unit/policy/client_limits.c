@@ -26,13 +26,28 @@ static struct sender from(const char *ip, const char *login)
 	return s;
 }
 
+static const struct limit *spend_one(struct client_limits *l, const struct config *c,
+				     const struct sender *s, enum limit_what what, uint64_t n,
+				     uint64_t now, uint64_t *ret_again)
+{
+	struct spending x = { .config = c, .from = s, .now = now };
+
+	if (what == LIMIT_MESSAGES)
+		x.messages = n;
+	else if (what == LIMIT_RECIPIENTS)
+		x.recipients = n;
+	else
+		x.octets = n;
+	return client_limits_spend(l, &x, ret_again);
+}
+
 static bool spends(struct client_limits *l, const struct config *c, const char *ip,
 		   const char *login, enum limit_what what, uint64_t n, uint64_t now)
 {
 	const struct sender s = from(ip, login);
 	uint64_t again = 0;
 
-	if (!client_limits_spend(l, c, &s, what, n, now, &again))
+	if (!spend_one(l, c, &s, what, n, now, &again))
 		return true;
 	assert_true(again > 0);
 	return false;
@@ -77,6 +92,30 @@ static void test_keys(void **state)
 	}
 }
 
+/* What does not fit by its octets has not spent a message either. */
+static void test_one_spending(void **state)
+{
+	struct limit limits[] = {
+		limit_of("a", LIMIT_MESSAGES, 2, MINUTE, LIMIT_PER_CLIENT),
+		limit_of("b", LIMIT_OCTETS, 100, MINUTE, LIMIT_PER_CLIENT),
+	};
+	struct config c = { .limits = limits, .limits_n = 2 };
+	struct client_limits *l = client_limits_new(100);
+	const struct sender s = from("192.0.2.1", "");
+	struct spending x = { .config = &c, .from = &s, .messages = 1, .octets = 60, .now = T0 };
+	uint64_t again = 0;
+
+	(void)state;
+	assert_null(client_limits_spend(l, &x, &again));
+	for (unsigned i = 0; i < 5; i++)
+		assert_ptr_equal(client_limits_spend(l, &x, &again), &limits[1]);
+	x.octets = 40;
+	assert_null(client_limits_spend(l, &x, &again));
+	x.octets = 0;
+	assert_ptr_equal(client_limits_spend(l, &x, &again), &limits[0]);
+	client_limits_free(l);
+}
+
 static void test_without_a_key(void **state)
 {
 	struct limit limits[] = { limit_of("a", LIMIT_MESSAGES, 1, MINUTE, LIMIT_PER_LOGIN),
@@ -102,18 +141,18 @@ static void test_window(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 10; i++)
-		assert_null(client_limits_spend(l, &c, &s, LIMIT_RECIPIENTS, 1, now++, &again));
-	assert_ptr_equal(client_limits_spend(l, &c, &s, LIMIT_RECIPIENTS, 1, now, &again), &limit);
+		assert_null(spend_one(l, &c, &s, LIMIT_RECIPIENTS, 1, now++, &again));
+	assert_ptr_equal(spend_one(l, &c, &s, LIMIT_RECIPIENTS, 1, now, &again), &limit);
 	assert_in_range(again, MINUTE - 10, MINUTE + MINUTE / 64 + 10);
 	/* refusals cost nothing, however many */
 	for (unsigned i = 0; i < 1000; i++)
-		client_limits_spend(l, &c, &s, LIMIT_RECIPIENTS, 1, now, &again);
-	assert_ptr_equal(client_limits_spend(l, &c, &s, LIMIT_RECIPIENTS, 1, T0 + MINUTE - 1,
+		spend_one(l, &c, &s, LIMIT_RECIPIENTS, 1, now, &again);
+	assert_ptr_equal(spend_one(l, &c, &s, LIMIT_RECIPIENTS, 1, T0 + MINUTE - 1,
 					     &again), &limit);
-	assert_null(client_limits_spend(l, &c, &s, LIMIT_RECIPIENTS, 10,
+	assert_null(spend_one(l, &c, &s, LIMIT_RECIPIENTS, 10,
 					T0 + MINUTE + MINUTE / 64 + 20, &again));
 	/* another kind is another matter */
-	assert_null(client_limits_spend(l, &c, &s, LIMIT_MESSAGES, 1, now, &again));
+	assert_null(spend_one(l, &c, &s, LIMIT_MESSAGES, 1, now, &again));
 	client_limits_free(l);
 }
 
@@ -151,26 +190,10 @@ static void test_octets(void **state)
 	assert_true(spends(l, &c, "192.0.2.2", "", LIMIT_OCTETS, 500ull << 30, T0));
 	assert_false(spends(l, &c, "192.0.2.2", "", LIMIT_OCTETS, 1, T0 + 1));
 	/* what has happened is charged, up to the brim */
-	client_limits_charge(l, &c, &s, LIMIT_OCTETS, UINT64_MAX, T0);
+	client_limits_charge(l, &(struct spending){ .config = &c, .from = &s,
+						.octets = UINT64_MAX, .now = T0 });
 	assert_false(spends(l, &c, "192.0.2.1", "", LIMIT_OCTETS, 1000, T0));
 	assert_true(spends(l, &c, "192.0.2.1", "", LIMIT_OCTETS, 1000, T0 + 2 * MINUTE));
-	client_limits_free(l);
-}
-
-static void test_evenly(void **state)
-{
-	struct limit limit = limit_of("e", LIMIT_MESSAGES, 6, MINUTE, LIMIT_PER_LOGIN);
-	struct config c = { .limits = &limit, .limits_n = 1 };
-	struct client_limits *l = client_limits_new(100);
-	uint64_t again = 0;
-	const struct sender s = from("", "anna");
-
-	(void)state;
-	limit.evenly = true;
-	assert_null(client_limits_spend(l, &c, &s, LIMIT_MESSAGES, 1, T0, &again));
-	assert_non_null(client_limits_spend(l, &c, &s, LIMIT_MESSAGES, 1, T0 + SECOND, &again));
-	assert_int_equal(again, 9 * SECOND);
-	assert_null(client_limits_spend(l, &c, &s, LIMIT_MESSAGES, 1, T0 + 10 * SECOND, &again));
 	client_limits_free(l);
 }
 
@@ -227,18 +250,6 @@ static void test_addresses(void **state)
 	client_limits_free(l);
 }
 
-static void test_in_connection(void **state)
-{
-	struct limit limit = limit_of("m", LIMIT_MESSAGES_PER_CONNECTION, 2, 0, LIMIT_PER_CLIENT);
-	struct config c = { .limits = &limit, .limits_n = 1 };
-	const struct sender a = from("192.0.2.1", ""), login = from("", "anna");
-
-	(void)state;
-	assert_null(client_limits_in_connection(&c, &a, 1));
-	assert_ptr_equal(client_limits_in_connection(&c, &a, 2), &limit);
-	assert_null(client_limits_in_connection(&c, &login, 1000));
-}
-
 /* Full: the idle ones go, the oldest first; those with connections stay. */
 static void test_bounded(void **state)
 {
@@ -256,7 +267,7 @@ static void test_bounded(void **state)
 
 		s.ip.bytes[2] = (uint8_t)(i >> 8);
 		s.ip.bytes[3] = (uint8_t)i;
-		assert_null(client_limits_spend(l, &c, &s, LIMIT_MESSAGES, 1, T0, &again));
+		assert_null(spend_one(l, &c, &s, LIMIT_MESSAGES, 1, T0, &again));
 		assert_true(client_limits_count(l) <= 8);
 	}
 	assert_false(spends(l, &c, "10.0.39.15", "", LIMIT_MESSAGES, 1, T0));	/* the last */
@@ -298,7 +309,7 @@ static void *spend_much(void *arg)
 		struct connection_counts counts = { 0 };
 		uint64_t again;
 
-		*passed += !client_limits_spend(shared, &shared_config, &s, LIMIT_MESSAGES, 1,
+		*passed += !spend_one(shared, &shared_config, &s, LIMIT_MESSAGES, 1,
 						T0 + i, &again);
 		if (!client_limits_connect(shared, &shared_config, &s, LIMIT_PER_CLIENT, &counts))
 			client_limits_disconnect(shared, &counts);
@@ -327,14 +338,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_one_spending),
 		cmocka_unit_test(test_without_a_key),
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_all_or_none),
 		cmocka_unit_test(test_octets),
-		cmocka_unit_test(test_evenly),
 		cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_in_connection),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_threads),
