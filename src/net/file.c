@@ -35,23 +35,6 @@ int file_read(struct world *w, int folder, const char *name, struct buf *ret)
 
 /* ---- writing */
 
-static int write_all(struct file_new *f)
-{
-	struct world *w = f->world;
-	struct str rest = buf_str(&f->text);
-
-	while (rest.n) {
-		struct iovec iov = { (char *)(uintptr_t)rest.p, rest.n };
-		ssize_t r = w->disk_pwritev(w, f->fd, &iov, 1, f->written);
-
-		if (r <= 0)
-			return r < 0 ? (int)r : -EIO;
-		f->written += (uint64_t)r;
-		rest = str_from(rest, (size_t)r);
-	}
-	return 0;
-}
-
 void file_new_begin(struct file_new *f, struct world *w, int folder, const char *name)
 {
 	*f = (struct file_new){
@@ -67,10 +50,13 @@ void file_new_begin(struct file_new *f, struct world *w, int folder, const char 
 
 static void flush(struct file_new *f)
 {
+	struct iovec iov = { f->text.p, f->text.n };
+
 	if (!f->error && !buf_ok(&f->text))
 		f->error = -EFBIG;
-	if (!f->error)
-		f->error = write_all(f);
+	if (!f->error && f->text.n)
+		f->error = world_write(f->world, f->fd, &iov, 1, f->written);
+	f->written += f->text.n;
 	buf_clear(&f->text);
 }
 
