@@ -288,7 +288,8 @@ static int ask_in_pool(void *arg)
 	struct buf form = BUF_INIT(3 * SASL_OCTETS_MAX + 256);
 	struct https_question ask = {
 		.url = o->url.p, .may_be_clear = url_is_local(o->url),
-		.ca_file = or_null(o->ca_file), .user = or_null(o->client_id), .password = o->client_secret.p,
+		.ca_file = or_null(o->ca_file),
+		.user = or_null(o->client_id), .password = o->client_secret.p,
 		.posted_type = "application/x-www-form-urlencoded", .timeout_ms = q->timeout_ms,
 	};
 	char why[128];

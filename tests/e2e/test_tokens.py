@@ -247,8 +247,8 @@ def html(handler):
     handler.reply(200, '<html>Sign in</html>')
 
 
-@pytest.mark.parametrize('answer, why', [(500, 'answered 500'), (302, 'answered 302'), (401, 'answered 401'),
-                                         (large, 'its answer is too long'), (html, 'is no JSON object')])
+@pytest.mark.parametrize('answer, why', [(500, 'answers 500'), (302, 'answers 302'), (401, 'answers 401'),
+                                         (large, 'the answer is too large'), (html, 'is no JSON object')])
 def test_a_server_that_cannot_judge(make_tokens, answer, why):
     """Then the client is told to come again, and it is nobody's failure."""
     t = make_tokens()
