@@ -59,7 +59,7 @@ void domain_quota_free(struct domain_quota *q)
 	mem_free(q);
 }
 
-static bool has_quota(const struct route *r)
+bool domain_quota_counts(const struct route *r)
 {
 	return r && r->base && (r->quota_octets || r->quota_messages);
 }
@@ -111,7 +111,7 @@ struct quota_ticket *domain_quota_take(struct domain_quota *q, const struct rout
 {
 	struct quota_ticket *t;
 
-	if (!has_quota(r))
+	if (!domain_quota_counts(r))
 		return NULL;
 	t = mem_zalloc(size_add(sizeof(*t), size_mul(n, sizeof(struct domain *))));
 	t->refs = 1;
@@ -176,7 +176,7 @@ bool domain_quota_accepts(struct domain_quota *q, const struct route *r, struct 
 {
 	uint64_t messages, waiting;
 
-	if (!has_quota(r))
+	if (!domain_quota_counts(r))
 		return true;
 	domain_quota_waiting(q, r, domain, &messages, &waiting);
 	if (is_below(messages, 1, r->quota_messages) && is_below(waiting, octets, r->quota_octets))

@@ -6,7 +6,8 @@
  * too, so the counts need no file - and gives it back when the job ends; parts of a job share its
  * ticket. So nothing can be counted twice or forgotten, and routes without a quota cost a
  * comparison. What comes in and what is counted are a moment apart: a burst may pass a quota by as
- * many messages as are on their way. A quota that a reload brings counts mail from then on.
+ * many messages as are on their way. A quota that a reload brings counts what waits already, as
+ * soon as the schedule has gone through it.
  *
  * Any thread.
  */
@@ -21,6 +22,8 @@ struct quota_ticket;
 struct domain_quota *domain_quota_new(void);
 void domain_quota_free(struct domain_quota *q);	/* all tickets are back; NULL is fine */
 
+/* Mail by that route is counted. NULL is fine. */
+bool domain_quota_counts(const struct route *r);
 /*
  * octets for each of the domains (repeated ones count once). NULL: the route has no quota.
  */

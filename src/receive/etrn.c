@@ -6,29 +6,25 @@
  * route that this client may ask for: a rule sends the domain there. Nothing is told about others:
  * 459.
  *
- * The messages are found in the pool, by a look at all that wait, so each session may ask a few
- * times only; what waits becomes due at once, at most MESSAGES_MAX of it - the destination's rest
- * is over with the first, and the others follow by their own times.
+ * What waits there becomes due (schedule_wake). A route with hosts is one destination: with one of
+ * its domains all of its mail goes, as it is the same server that is back. The number that is told
+ * is that of transactions that are ready to go; a message to very many recipients counts more than
+ * once.
  */
 #include "receive/session.h"
 
-#include "base/mem.h"
 #include "config/table.h"
 
-#define MESSAGES_MAX 2000
 #define ASKED_MAX 10		/* by one session */
 #define NUMBER_MAX 32
 
-/* One question, and what was found. */
+/* What is asked for. */
 struct wanted {
 	const struct config *config;
 	const struct ip *client;
-	struct spool *spool;
 	struct str name;		/* of a domain or a route */
 	bool below;			/* the names below it as well */
 	bool is_route;
-	struct message **at;		/* owned, counted */
-	unsigned n;			/* all that wait; kept are MESSAGES_MAX */
 };
 
 /* ---- may he? */
@@ -59,75 +55,23 @@ static bool rule_takes_domain(const struct rule *rule, struct str domain)
 	return false;
 }
 
-static bool may_ask(const struct wanted *w)
+static bool is_reached_by(const struct wanted *w, const struct route *route)
 {
-	const struct route *route;
-
-	if (w->is_route) {
-		route = config_route_named(w->config, w->name);
-		return route_is_his(route, w->client);
-	}
 	for (unsigned i = 0; i < w->config->rules_n; i++) {
 		const struct rule *rule = &w->config->rules[i];
 
-		if (rule->accept && route_is_his(rule->route, w->client) &&
-		    rule_takes_domain(rule, w->name))
+		if (rule->accept && rule->route == route && rule_takes_domain(rule, w->name))
 			return true;
 	}
 	return false;
 }
 
-/* ---- what waits (in the pool) */
-
-static bool domain_fits(const struct wanted *w, struct str domain)
+static bool is_asked_for(const struct wanted *w, const struct route *route)
 {
-	if (str_eq_nocase(domain, w->name))
-		return true;
-	return w->below && domain.n > w->name.n && str_ends_nocase(domain, w->name) &&
-	       domain.p[domain.n - w->name.n - 1] == '.';
-}
-
-static bool recipient_fits(const struct wanted *w, struct message *m, uint32_t i)
-{
-	const struct route *route = config_route(w->config, recipient_route(m, i));
-
 	if (!route_is_his(route, w->client))
 		return false;
-	if (w->is_route)
-		return str_eq_nocase(name_str(route->base), w->name);
-	return domain_fits(w, address_split(recipient_address(m, i)).domain);
-}
-
-static bool is_queued(struct message *m, uint32_t i)
-{
-	bool queued;
-
-	message_lock(m);
-	queued = m->recipients[i].state == RECIPIENT_QUEUED && !(m->flags & MESSAGE_HELD);
-	message_unlock(m);
-	return queued;
-}
-
-static void look_at(void *arg, struct message *m)
-{
-	struct wanted *w = arg;
-
-	for (uint32_t i = 0; i < m->recipients_n; i++) {
-		if (!recipient_fits(w, m, i) || !is_queued(m, i))
-			continue;
-		if (w->n < MESSAGES_MAX)
-			w->at[w->n] = message_ref(m);
-		w->n++;
-		return;
-	}
-}
-
-static int look_at_all(void *arg)
-{
-	struct wanted *w = arg;
-
-	spool_each(w->spool, look_at, w);
-	return 0;
+	return w->is_route ? str_eq_nocase(name_str(route->base), w->name)
+			   : is_reached_by(w, route);
 }
 
 /* ---- the verb */
@@ -156,28 +100,31 @@ static int say_count(struct session *s, unsigned n) SUSPENDS
 	return session_say_all(s, pieces, 2);
 }
 
-static int start_delivery(struct session *s, struct wanted *w) SUSPENDS
+static unsigned start_delivery(struct session *s, const struct wanted *w) SUSPENDS
 {
-	int r;
+	/* "#route": every domain of it, which all end with nothing */
+	struct str domain = w->is_route ? STR_NONE : w->name;
+	bool below = w->below || w->is_route;
+	unsigned n = 0;
 
-	w->at = mem_calloc(MESSAGES_MAX, sizeof(*w->at));
-	r = net_offload(look_at_all, w);
-	for (unsigned i = 0; i < w->n && i < MESSAGES_MAX; i++) {
-		schedule_command(s->reception->receive->schedule, QUEUE_RETRY, w->at[i]);
-		message_unref(w->at[i]);
-	}
-	mem_free(w->at);
-	return r;
+	for (unsigned i = 0; i < w->config->routes_n; i++)
+		if (is_asked_for(w, w->config->routes[i]))
+			n += schedule_wake(s->reception->receive->schedule, w->config->routes[i],
+					   domain, below);
+	return n;
+}
+
+static bool may_ask(const struct wanted *w)
+{
+	for (unsigned i = 0; i < w->config->routes_n; i++)
+		if (is_asked_for(w, w->config->routes[i]))
+			return true;
+	return false;
 }
 
 int etrn_handle(struct session *s, struct str args)
 {
-	struct wanted w = {
-		.config = s->config,
-		.client = &s->client.ip,
-		.spool = s->reception->receive->spool,
-	};
-	int r;
+	struct wanted w = { .config = s->config, .client = &s->client.ip };
 
 	if (!etrn_may(s))
 		return session_refuse(s, REPLY(502, 5, 5, 1, "Not for you"));
@@ -189,7 +136,5 @@ int etrn_handle(struct session *s, struct str args)
 		return session_refuse(s, REPLY(459, 4, 7, 1, "That mail is not yours to ask for"));
 	if (++s->etrns > ASKED_MAX)
 		return session_refuse(s, REPLY(458, 4, 3, 2, "Asked too often, try again later"));
-	r = start_delivery(s, &w);
-	return r < 0 ? session_refuse(s, REPLY(458, 4, 3, 0, "Cannot look just now"))
-		     : say_count(s, w.n);
+	return say_count(s, start_delivery(s, &w));
 }

@@ -16,7 +16,7 @@ static bool is_full(const struct destination *d)
 static bool is_served(const struct destination *d)
 {
 	return atomic_load(&d->home->schedule->stopping) || d->is_suspended || d->waits ||
-	       d->want != WANT_NONE || destination_is_resting(d) || d->start_pending ||
+	       d->wake || d->want != WANT_NONE || destination_is_resting(d) || d->start_pending ||
 	       d->ready_n <= d->asking || is_full(d);
 }
 
@@ -30,7 +30,7 @@ static bool line_is_right(const struct destination *d)
 
 static bool destination_check(const struct destination *d)
 {
-	unsigned ready = 0, held = 0, permits = 0;
+	unsigned ready = d->woken.n, waiting = 0, held = 0, permits = 0;
 
 	for (unsigned i = 0; i < d->ways_n; i++)
 		permits += d->ways[i].permits;
@@ -38,11 +38,23 @@ static bool destination_check(const struct destination *d)
 		job_check(LIST_ENTRY(at, struct job, in_queue));
 		ready++;
 	}
+	for (uint32_t i = 0; i < d->woken.n; i++)
+		job_check(CONTAINER_OF(d->woken.slots[i].node, struct job, in_waiting));
+	LIST_FOR(at, &d->waiting) {
+		job_check(LIST_ENTRY(at, struct job, in_queue));
+		waiting++;
+	}
 	LIST_FOR(at, &d->held) {
 		job_check(LIST_ENTRY(at, struct job, in_queue));
 		held++;
 	}
-	return ready == d->ready_n && held == d->held_n && d->asking <= d->slots &&
+	/* those of a wake that is under way are not in the list */
+	if (d->wake ? waiting > d->waiting_n : waiting != d->waiting_n)
+		return false;
+	/* nor are those that a reload is counting */
+	if (held != d->held_n && list_is_empty(&d->home->held_to_count))
+		return false;
+	return ready == d->ready_n && held <= d->held_n && d->asking <= d->slots &&
 	       permits <= d->asking && line_is_right(d) && (is_served(d) || !d->ready_n);
 }
 

@@ -56,19 +56,13 @@ static bool is_lent(const struct job *j)
 
 static bool retry(struct job *j)
 {
-	struct destination *d = j->destination;
-
 	if (j->state == JOB_HELD)
 		return false;
 	if (j->state == JOB_WAITING) {
-		j->next_ms = 0;
+		job_forget_time(j);
 		job_due(j);
 	}
-	if (destination_is_resting(d)) {
-		/* `retry all` wakes it for each message: that must not lengthen its next rest */
-		d->failures = 0;
-		destination_wake(d);
-	}
+	destination_rouse(j->destination);
 	return true;
 }
 

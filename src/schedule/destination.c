@@ -25,16 +25,21 @@ static bool is_mx_route(struct str route)
 	       (route.n == 2 || route.p[2] == ':' || route.p[2] == '+');
 }
 
-struct route_key route_key_of(const struct message *m, uint32_t recipient)
+struct route_key route_key_make(struct str route, struct str domain)
 {
-	struct route_key k = { .route = recipient_route(m, recipient) };
+	struct route_key k = { .route = route, .hash = hash_bytes(route.p, route.n) };
 
-	k.hash = hash_bytes(k.route.p, k.route.n);
-	if (is_mx_route(k.route)) {
-		k.domain = address_split(recipient_address(m, recipient)).domain;
-		k.hash = hash_u64(k.hash ^ hash_nocase(k.domain));
+	if (is_mx_route(route)) {
+		k.domain = domain;
+		k.hash = hash_u64(k.hash ^ hash_nocase(domain));
 	}
 	return k;
+}
+
+struct route_key route_key_of(const struct message *m, uint32_t recipient)
+{
+	return route_key_make(recipient_route(m, recipient),
+			      address_split(recipient_address(m, recipient)).domain);
 }
 
 bool route_key_eq(const struct route_key *a, const struct route_key *b)
@@ -63,7 +68,7 @@ const char *destination_name(const struct destination *d)
 	return d->domain_n ? d->text + d->route_n + 1 : d->text;
 }
 
-static struct destination *destination_find(struct home *h, const struct route_key *k)
+struct destination *destination_find(struct home *h, const struct route_key *k)
 {
 	for (struct map_node *n = map_first(&h->destinations, k->hash); n; n = map_next(n)) {
 		struct destination *d = CONTAINER_OF(n, struct destination, node);
@@ -91,6 +96,7 @@ static struct destination *destination_new(struct home *h, const struct route_ke
 	str_copy(p + k->route.n + 1, k->domain.n + 1, k->domain);
 	str_lower(p + k->route.n + 1, k->domain.n);
 	list_init(&d->ready);
+	list_init(&d->waiting);
 	list_init(&d->held);
 	list_init(&d->in_want);
 	destination_line_init(d);
@@ -168,6 +174,7 @@ void destination_free(struct destination *d)
 	list_remove(&d->in_home);
 	heap_remove(&h->resting, &d->in_resting);
 	map_remove(&h->destinations, &d->node);
+	heap_done(&d->woken);
 	mem_free(d->said);
 	mem_free(d->last);
 	mem_free(d);
@@ -182,7 +189,7 @@ static bool is_idle(const struct destination *d)
 {
 	return !(d->ready_n | d->waiting_n | d->held_n | d->in_flight_n | d->settling_n |
 		 d->slots) &&
-	       !d->start_pending && !d->is_kept && !atomic_load(&d->call_posted) &&
+	       !d->start_pending && !d->is_kept && !d->wake && !atomic_load(&d->call_posted) &&
 	       !destination_is_resting(d);
 }
 
@@ -226,7 +233,7 @@ static bool is_stopping(const struct destination *d)
 
 static enum want wanted(const struct destination *d)
 {
-	if (is_stopping(d) || d->is_suspended || d->waits || d->start_pending ||
+	if (is_stopping(d) || d->is_suspended || d->waits || d->start_pending || d->wake ||
 	    destination_is_resting(d) || d->ready_n <= d->asking ||
 	    d->slots >= destination_slots_max(d))
 		return WANT_NONE;
@@ -326,6 +333,7 @@ void destination_down(struct destination *d, struct way *way, struct str said)
 	d->works_n = 0;
 	d->refusals = 0;
 	d->probing = true;
+	d->was_down = !d->is_mx;
 	wait = retry_wait_ns(home_config(d->home), d->route, d->failures, home_random(d->home));
 	rest(d, rest_of(d, wait));
 	tell_of_rest(d, wait, said);
@@ -350,6 +358,13 @@ void destination_wake(struct destination *d)
 {
 	heap_remove(&d->home->resting, &d->in_resting);
 	destination_update(d);
+}
+
+void destination_rouse(struct destination *d)
+{
+	if (destination_is_resting(d))
+		d->failures = 0;
+	destination_wake(d);
 }
 
 /* ---- the rate: each transaction adds a share that fades away by e in RATE_SPAN */

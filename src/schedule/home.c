@@ -24,6 +24,8 @@ void home_init(struct home *h, struct schedule *s, unsigned index)
 	list_init(&h->more);
 	list_init(&h->all);
 	list_init(&h->walks);
+	list_init(&h->wakes);
+	list_init(&h->held_to_count);
 	list_init(&h->called);
 	list_init(&h->reload_walk.in_walks);
 	h->armed = UINT64_MAX;
@@ -207,33 +209,33 @@ static void on_timer(struct timer *t)
 
 /* ---- the end */
 
-static void end_jobs(struct list *jobs)
+static void end_job(struct job *j)
 {
-	struct list *at;
+	job_take(j, JOB_TRAVELLING);
+	job_end(j);
+}
 
-	while ((at = list_first(jobs))) {
-		struct job *j = LIST_ENTRY(at, struct job, in_queue);
-
-		job_take(j, JOB_TRAVELLING);
-		job_end(j);
-	}
+static void end_held(struct list *held)
+{
+	LIST_FOR(at, held)
+		end_job(LIST_ENTRY(at, struct job, in_queue));
 }
 
 void home_done(struct home *h)
 {
 	struct map_node *n;
 
-	while (heap_first(&h->waiting)) {
-		struct job *j = CONTAINER_OF(heap_first(&h->waiting), struct job, in_waiting);
-
-		job_take(j, JOB_TRAVELLING);
-		job_end(j);
-	}
+	while (heap_first(&h->waiting))
+		end_job(CONTAINER_OF(heap_first(&h->waiting), struct job, in_waiting));
+	wakes_done(h);
+	end_held(&h->held_to_count);
 	while ((n = map_walk(&h->destinations, NULL))) {
 		struct destination *d = CONTAINER_OF(n, struct destination, node);
+		struct job *j;
 
-		end_jobs(&d->ready);
-		end_jobs(&d->held);
+		while ((j = job_first(d)))
+			end_job(j);
+		end_held(&d->held);
 		destination_free(d);
 	}
 	map_done(&h->destinations);

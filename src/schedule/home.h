@@ -7,14 +7,15 @@
  *
  * Invariants (D9), checked by job_check and schedule_check:
  *   J1  a job is in exactly one place: on the way, ready, waiting, held, in flight, being settled.
- *   J2  ready and held jobs are in the destination's lists, waiting ones in the home's heap; others
- *       in none.
+ *   J2  held jobs are in the destination's list, ready ones in its list or, if they were woken
+ *       before their time, in its heap; waiting ones are in the home's heap and in the
+ *       destination's list or that of a wake; others in none.
  *   J3  a ready or waiting job is in one of the heaps of deadlines unless it has none; others are
  *       not.
- *   J4  a destination with ready jobs is suspended, or rests, or stands in line at a gate, or is in
- *       one of the home's lists of those who want a slot, or has slots asked for that have not come
- *       yet, or has as many slots as it may have, each of which will ask again - and if it starts
- *       slowly, more of them may start then.
+ *   J4  a destination with ready jobs is suspended, or rests, or is being woken, or stands in line
+ *       at a gate, or is in one of the home's lists of those who want a slot, or has slots asked
+ *       for that have not come yet, or has as many slots as it may have, each of which will ask
+ *       again - and if it starts slowly, more of them may start then.
  */
 #ifndef SCHEDULE_HOME_H
 #define SCHEDULE_HOME_H
@@ -56,6 +57,7 @@ enum line { LINE_NONE, LINE_CONNECT, LINE_PASS };
 
 struct home;
 struct suspended;
+struct wake;
 
 /*
  * All destinations of a home, in pieces: the loop does other things in between. Each that is there
@@ -78,6 +80,7 @@ struct home {
 	struct map destinations;
 	struct list all;		/* the same, in the order in which they were made */
 	struct list walks;		/* those under way */
+	struct list wakes;		/* likewise, see wake.c; owned */
 	struct heap waiting;		/* of jobs, by next attempt (the loop's clock) */
 	struct heap deadlines;		/* of jobs, by the wall clock's ms */
 	/* those that a reload has not looked at yet: by the old configuration */
@@ -98,6 +101,7 @@ struct home {
 	struct walk reload_walk;
 	struct config **old_configs;	/* owned, counted: routes are still borrowed from them */
 	unsigned old_configs_n;
+	struct list held_to_count;	/* held jobs that it has not looked at yet */
 	struct post redo;
 	bool is_redoing, redo_again;
 };
@@ -134,7 +138,9 @@ struct destination {
 	const struct route *route;
 	const struct name *base;	/* the route without its variant */
 	const struct name *provider;	/* NULL: none, or not known yet */
-	struct list ready, held;
+	struct list ready, waiting, held;
+	struct heap woken;		/* ready ones, too: by arrival */
+	struct wake *wake;		/* one is under way: no job is given to slots; or NULL */
 	struct list in_want, in_called;
 	struct heap_node in_resting;
 	uint8_t want;			/* enum want */
@@ -147,6 +153,7 @@ struct destination {
 	bool is_kept;			/* come() has it in its hands */
 	bool is_mx, knows_provider;
 	bool probing;			/* it was down: one slot only until it works */
+	bool was_down;			/* and has settled nothing since */
 	bool start_pending;		/* .start is on its way */
 	bool start_failed;
 	_Atomic bool call_posted;	/* any thread: .call is on its way */
@@ -203,9 +210,11 @@ struct route_key {
 	uint64_t hash;
 };
 
+struct route_key route_key_make(struct str route, struct str domain);
 struct route_key route_key_of(const struct message *m, uint32_t recipient);
 bool route_key_eq(const struct route_key *a, const struct route_key *b);
 struct home *home_of(struct schedule *s, uint64_t hash);
+struct destination *destination_find(struct home *h, const struct route_key *k);
 struct destination *destination_get(struct home *h, const struct route_key *k);	/* makes it */
 void destination_configure(struct destination *d);
 void destination_obey(struct destination *d);	/* the home's suspensions, looked at anew */
@@ -219,6 +228,8 @@ void destination_down(struct destination *d, struct way *way, struct str said);
 void destination_works(struct destination *d, struct way *way);
 void destination_pause(struct destination *d, uint64_t ns);
 void destination_wake(struct destination *d);	/* its rest is over */
+/* The same because somebody asks for it; that must not lengthen the next one. May free it. */
+void destination_rouse(struct destination *d);
 bool destination_is_resting(const struct destination *d);
 void destination_count(struct destination *d);	/* a transaction that settled something */
 double destination_rate(const struct destination *d);	/* messages per second */
@@ -254,6 +265,11 @@ void destination_line_leave(struct destination *d);
 /* ---- slot.c */
 void slot_start(struct destination *d);
 
+/* ---- wake.c */
+/* Those that wait become due, if there are many after it returned; destination_update follows. */
+void wake_jobs(struct destination *d);
+void wakes_done(struct home *h);
+
 /* ---- job.c */
 struct job *job_new(struct message *m, const struct home *home, const uint32_t *recipients,
 		    uint32_t n);
@@ -280,8 +296,13 @@ void job_take(struct job *j, enum job_place next);	/* out of its place, to be le
 /* out of its place and anew into the one that its message says */
 void job_release(struct job *j, bool front);
 void job_due(struct job *j);		/* its time has come */
+void job_wake(struct job *j);		/* before its time, to its place by arrival */
+struct job *job_first(const struct destination *d);	/* of those that are ready; or NULL */
+/* Its recipients are not known any more to have to wait. */
+void job_forget_time(struct job *j);
 void job_deadline(struct job *j);	/* its deadline has come */
 void job_set_deadline(struct job *j, uint64_t floor_ns);
+void job_count(struct job *j);		/* for the quota of its route, or not any more */
 void job_check(const struct job *j);
 
 /* ---- suspend.c */

@@ -16,7 +16,7 @@
 #define GRACE_NS (600 * SECOND)
 /* a time that a slot has just named; none that was recorded before the clocks may have jumped */
 #define DEFER_MAX_NS (30 * 24 * 3600 * SECOND)
-#define JOB_DOMAINS_MAX 16	/* of one job that a quota counts */
+#define NUMBER_BITS 20		/* of a message's number, below 44 of its time in ms */
 
 struct job *job_new(struct message *m, const struct home *home, const uint32_t *recipients,
 		    uint32_t n)
@@ -135,6 +135,40 @@ void job_set_deadline(struct job *j, uint64_t floor_ns)
 	heap_insert(&h->deadlines, &j->in_deadlines, (uint64_t)(at_ms > 0 ? at_ms : 0));
 }
 
+/* By arrival; of one millisecond by number, as far as there is room for it. */
+static uint64_t arrival_of(const struct job *j)
+{
+	uint64_t ms = j->message->arrived_ms > 0 ? (uint64_t)j->message->arrived_ms : 0;
+
+	return ms << NUMBER_BITS | (j->message->id.counter & ((1u << NUMBER_BITS) - 1));
+}
+
+struct job *job_first(const struct destination *d)
+{
+	struct list *at = list_first(&d->ready);
+	struct job *j = at ? LIST_ENTRY(at, struct job, in_queue) : NULL;
+
+	if (!d->woken.n || (j && arrival_of(j) <= heap_first_key(&d->woken)))
+		return j;
+	return CONTAINER_OF(heap_first(&d->woken), struct job, in_waiting);
+}
+
+static void place_woken(struct job *j)
+{
+	struct destination *d = j->destination;
+
+	j->state = JOB_READY;
+	d->ready_n++;
+	heap_insert(&d->woken, &j->in_waiting, arrival_of(j));
+}
+
+static void take_woken(struct destination *d, struct job *j)
+{
+	heap_remove(&d->woken, &j->in_waiting);
+	if (!d->woken.n)
+		heap_done(&d->woken);
+}
+
 static void place_ready(struct job *j, bool front)
 {
 	struct destination *d = j->destination;
@@ -145,6 +179,39 @@ static void place_ready(struct job *j, bool front)
 		list_push_front(&d->ready, &j->in_queue);
 	else
 		list_push(&d->ready, &j->in_queue);
+}
+
+/* For each domain of its recipients: it counts until the last part of it ends. */
+static void take_ticket(struct job *j)
+{
+	struct destination *d = j->destination;
+	struct str *domains = mem_calloc(j->recipients_n, sizeof(*domains));
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < j->recipients_n; i++) {
+		struct str domain = address_split(recipient_address(j->message,
+								    j->recipients[i])).domain;
+
+		if (!n || !str_eq_nocase(domain, domains[n - 1]))
+			domains[n++] = domain;
+	}
+	j->ticket = domain_quota_take(d->home->schedule->quota, d->route, domains, n,
+				      j->message->size);
+	mem_free(domains);
+}
+
+void job_count(struct job *j)
+{
+	bool counts = domain_quota_counts(j->destination->route);
+
+	if (counts == (j->ticket != NULL))
+		return;
+	if (counts) {
+		take_ticket(j);
+		return;
+	}
+	domain_quota_return(j->destination->home->schedule->quota, j->ticket);
+	j->ticket = NULL;
 }
 
 static void place(struct job *j, bool front, uint64_t floor_ns, uint64_t wait_max_ns)
@@ -159,6 +226,7 @@ static void place(struct job *j, bool front, uint64_t floor_ns, uint64_t wait_ma
 		job_end(j);
 		return;
 	}
+	job_count(j);
 	if (held) {
 		j->state = JOB_HELD;
 		d->held_n++;
@@ -170,6 +238,7 @@ static void place(struct job *j, bool front, uint64_t floor_ns, uint64_t wait_ma
 	if (at > loop_now()) {
 		j->state = JOB_WAITING;
 		d->waiting_n++;
+		list_push(&d->waiting, &j->in_queue);
 		heap_insert(&h->waiting, &j->in_waiting, at);
 	} else {
 		place_ready(j, front);
@@ -216,6 +285,7 @@ static struct job *part_of(struct job *j, const uint32_t *recipients, uint32_t n
 	part->destination = j->destination;
 	part->attempts = j->attempts;
 	part->next_ms = j->next_ms;
+	job_count(j);
 	part->ticket = domain_quota_share(j->ticket);
 	atomic_fetch_add(&j->message->jobs_n, 1);
 	message_lock(j->message);
@@ -235,7 +305,12 @@ void job_split(struct job *j, uint32_t n)
 	if (part->state != JOB_READY)
 		return;
 	list_remove(&part->in_queue);
-	list_push_front(&j->in_queue, &part->in_queue);
+	if (!heap_has(&j->in_waiting)) {
+		list_push_front(&j->in_queue, &part->in_queue);
+		return;
+	}
+	j->destination->ready_n--;
+	place_woken(part);
 }
 
 /* Those whose next attempt is still to come, to the end. Returns how many there are. */
@@ -279,36 +354,25 @@ void job_place_partly(struct job *j)
 	job_place(j, true, 0);
 }
 
-/* For each domain of its recipients: it counts until the last part of it ends. */
-static void take_ticket(struct job *j)
-{
-	struct destination *d = j->destination;
-	struct str domains[JOB_DOMAINS_MAX];
-	unsigned n = 0;
-
-	if (!d->route || !(d->route->quota_octets | d->route->quota_messages))
-		return;
-	for (uint32_t i = 0; i < j->recipients_n && n < JOB_DOMAINS_MAX; i++) {
-		struct str domain = address_split(recipient_address(j->message,
-								    j->recipients[i])).domain;
-
-		if (!n || !str_eq_nocase(domain, domains[n - 1]))
-			domains[n++] = domain;
-	}
-	j->ticket = domain_quota_take(d->home->schedule->quota, d->route, domains, n,
-				      j->message->size);
-}
-
 void job_arrive(struct job *j, struct home *h)
 {
 	struct route_key k = route_key_of(j->message, j->recipients[0]);
 	struct destination *d = destination_get(h, &k);
 
 	j->destination = d;
-	take_ticket(j);
 	take_history(j);
 	job_place(j, false, GRACE_NS);
 	destination_update(d);
+}
+
+static void leave_waiting(struct job *j)
+{
+	struct destination *d = j->destination;
+
+	assert(j->state == JOB_WAITING);
+	d->waiting_n--;
+	list_remove(&j->in_queue);
+	heap_remove(&d->home->waiting, &j->in_waiting);
 }
 
 void job_take(struct job *j, enum job_place next)
@@ -319,6 +383,8 @@ void job_take(struct job *j, enum job_place next)
 	switch ((enum job_place)j->state) {
 	case JOB_READY:
 		d->ready_n--;
+		if (heap_has(&j->in_waiting))
+			take_woken(d, j);
 		list_remove(&j->in_queue);
 		break;
 	case JOB_HELD:
@@ -326,8 +392,7 @@ void job_take(struct job *j, enum job_place next)
 		list_remove(&j->in_queue);
 		break;
 	case JOB_WAITING:
-		d->waiting_n--;
-		heap_remove(&d->home->waiting, &j->in_waiting);
+		leave_waiting(j);
 		break;
 	case JOB_IN_FLIGHT:
 		d->in_flight_n--;
@@ -352,14 +417,27 @@ void job_release(struct job *j, bool front)
 
 void job_due(struct job *j)
 {
-	struct destination *d = j->destination;
-
-	assert(j->state == JOB_WAITING);
-	d->waiting_n--;
-	heap_remove(&d->home->waiting, &j->in_waiting);
+	leave_waiting(j);
 	place_ready(j, false);
 	job_check(j);
-	destination_update(d);
+	destination_update(j->destination);
+}
+
+void job_forget_time(struct job *j)
+{
+	j->next_ms = 0;
+	message_lock(j->message);
+	for (uint32_t i = 0; i < j->recipients_n; i++)
+		j->message->recipients[j->recipients[i]].next_ms = 0;
+	message_unlock(j->message);
+}
+
+void job_wake(struct job *j)
+{
+	job_forget_time(j);
+	leave_waiting(j);
+	place_woken(j);
+	job_check(j);
 }
 
 void job_deadline(struct job *j)
@@ -379,8 +457,10 @@ void job_deadline(struct job *j)
 void job_check(const struct job *j)
 {
 	bool ready = j->state == JOB_READY, waiting = j->state == JOB_WAITING;
+	bool woken = ready && heap_has(&j->in_waiting);
 
-	assert(list_is_empty(&j->in_queue) == !(ready || j->state == JOB_HELD));
-	assert(heap_has(&j->in_waiting) == waiting);
+	assert(list_is_empty(&j->in_queue) ==
+	       (woken || !(ready || waiting || j->state == JOB_HELD)));
+	assert(heap_has(&j->in_waiting) == (woken || waiting));
 	assert(ready || waiting || !heap_has(&j->in_deadlines));
 }

@@ -9,6 +9,10 @@
  * anew: the heap becomes the stale one, from whose end jobs move into the new one. Both heaps are
  * looked at meanwhile, and what is due by the old configuration is looked at by the new one before
  * it counts. A reload during a reload begins again.
+ *
+ * With its deadline each job is counted for the quota of its route, if there is one now, or not any
+ * more. Jobs that are held have no deadline: those are taken as whole lists. What is in flight is
+ * counted when it comes back.
  */
 #include "schedule/home.h"
 
@@ -50,17 +54,34 @@ void walk_start(struct walk *w, struct home *h)
 static void redo_begin(struct home *h);
 
 /* From the end of the heap, where taking one out costs nothing. */
+static void redo_last(struct heap *stale)
+{
+	struct job *j = CONTAINER_OF(stale->slots[stale->n - 1].node, struct job, in_deadlines);
+
+	job_set_deadline(j, 0);
+	job_count(j);
+}
+
+static void count_held(struct list *at)
+{
+	struct job *j = LIST_ENTRY(at, struct job, in_queue);
+
+	job_count(j);
+	list_push(&j->destination->held, &j->in_queue);
+}
+
 static void on_redo(struct post *p)
 {
 	struct home *h = CONTAINER_OF(p, struct home, redo);
 	struct heap *stale = &h->stale_deadlines;
+	struct list *held;
 
 	h->is_redoing = false;
 	for (int i = 0; i < REDO_PIECE && stale->n; i++)
-		job_set_deadline(CONTAINER_OF(stale->slots[stale->n - 1].node, struct job,
-					      in_deadlines),
-				 0);
-	if (stale->n) {
+		redo_last(stale);
+	for (int i = 0; i < REDO_PIECE && (held = list_pop(&h->held_to_count)); i++)
+		count_held(held);
+	if (stale->n || !list_is_empty(&h->held_to_count)) {
 		h->is_redoing = true;
 		loop_post(h->loop, &h->redo, on_redo);
 	} else if (h->redo_again) {
@@ -84,8 +105,8 @@ static void redo_begin(struct home *h)
 
 static void reload_one(struct walk *w, struct destination *d)
 {
-	(void)w;
 	destination_configure(d);
+	list_splice(&w->home->held_to_count, &d->held);
 	d->failures = 0;	/* reloads in a row must not lengthen the rest */
 	destination_wake(d);
 }

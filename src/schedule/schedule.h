@@ -37,7 +37,8 @@ struct job {
 		struct destination *destination;
 		struct schedule *schedule; /* private: on the way to its home for the first time */
 	};
-	struct list in_queue;		/* ready or held; on the way: the jobs for the same home */
+	/* ready, waiting or held; on the way: the jobs for the same home */
+	struct list in_queue;
 	/* ring of the message's jobs, no head; under message_lock */
 	struct list in_message;
 	struct post post;		/* private: to its home */
@@ -114,6 +115,16 @@ void schedule_add(struct schedule *s, struct message *m);
  * follow failed. indices is scratch afterwards.
  */
 void schedule_add_recipients(struct schedule *s, struct message *m, uint32_t *indices, uint32_t n);
+
+/*
+ * A next hop asks for its mail: all jobs that wait by route r become due now, in order of arrival,
+ * and a rest is over. Of routes by MX only those for the domain, or (below) for the names below it,
+ * too (none: for all); a route with hosts is one destination, domain and below are ignored. Returns
+ * how many jobs are ready then. Costs nothing of what waits elsewhere (below: a look at each
+ * destination); many jobs become due in pieces, after it returned.
+ */
+unsigned schedule_wake(struct schedule *s, const struct route *r, struct str domain,
+		       bool below) SUSPENDS;
 
 /* No new slots; those that run end when they ask next. Loops must run. */
 void schedule_stop(struct schedule *s);

@@ -185,6 +185,10 @@ static void learn(struct slot *slot)
 		text_set(&d->last, str_of(slot->said));
 	if (slot->epoch != d->epoch)
 		return;
+	if (slot->learnt == DESTINATION_WORKS && d->was_down && slot->result == JOB_SETTLED) {
+		d->was_down = false;
+		wake_jobs(d);
+	}
 	if (slot->learnt == DESTINATION_WORKS)
 		destination_works(d, is_shy(slot) ? NULL : slot->way);
 	else if (slot->learnt == DESTINATION_DOWN)
@@ -220,8 +224,8 @@ static bool may_go_on(struct slot *slot, bool was_down)
 	struct destination *d = slot->destination;
 	const struct home *h = d->home;
 
-	if (atomic_load(&h->schedule->stopping) || d->is_suspended || destination_is_resting(d) ||
-	    d->slots > destination_slots_max(d))
+	if (atomic_load(&h->schedule->stopping) || d->is_suspended || d->wake ||
+	    destination_is_resting(d) || d->slots > destination_slots_max(d))
 		return false;
 	if (!slot->known)
 		return true;
@@ -231,17 +235,13 @@ static bool may_go_on(struct slot *slot, bool was_down)
 /* The first job with anything left to do; those without end here. */
 static struct job *first_ready(struct destination *d)
 {
-	struct list *at;
+	struct job *j;
 
-	while ((at = list_first(&d->ready))) {
-		struct job *j = LIST_ENTRY(at, struct job, in_queue);
-
-		if (job_refresh(j))
-			return j;
+	while ((j = job_first(d)) && !job_refresh(j)) {
 		job_take(j, JOB_TRAVELLING);
 		job_end(j);
 	}
-	return NULL;
+	return j;
 }
 
 static struct job *next_job(struct slot *slot, bool was_down)

@@ -1,4 +1,4 @@
-"""Behind a proxy: the PROXY protocol (curl, raw, together with TLS), XCLIENT, early talkers, the tarpit, ETRN."""
+"""Behind a proxy: the PROXY protocol (curl, raw, together with TLS), XCLIENT, early talkers, the tarpit."""
 import socket, ssl, struct, time
 
 import pytest
@@ -183,32 +183,4 @@ def test_early_talker_and_tarpit(make_relay, make_sink):
     c.close()
     assert relay.wait_event('disconnected', 2)[1]['reason'] == 'early-talker'
     c = relay.client()      # others are not made to wait
-    c.close()
-
-
-def test_etrn(make_relay, make_sink):
-    """The primary comes back and asks for what waits for it."""
-    port = free_port()
-    relay = make_relay('''route primary {
-	host 127.0.0.1:%d
-	tls off
-	etrn from 127.0.0.0/8
-	retry 1h
-}
-queue {
-	retry 1h
-}
-accept from any to domain ours.example via primary
-''' % port)
-    c = relay.client()
-    assert 'ETRN' in c.hello()
-    assert c.cmd('ETRN ours.example')[0] == 251
-    for i in range(3):
-        assert c.mail(b'x: y\r\n\r\nx\r\n', to=['u%d@ours.example' % i])[0] == 250
-    relay.wait_event('destination-rests')
-    assert c.cmd('ETRN elsewhere.example')[0] == 459
-    sink = make_sink(port=port)
-    code, text = c.cmd('ETRN ours.example')
-    assert code == 253 and '3 pending' in text
-    wait_for(lambda: len(sink.messages) == 3, 20)
     c.close()

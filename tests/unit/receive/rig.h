@@ -117,13 +117,18 @@ void schedule_add(struct schedule *s, struct message *m)
 		rig_received[at] = message_ref(m);
 }
 
-static _Atomic unsigned rig_retried;
+/* Who was to be woken since it was emptied: "ROUTE DOMAIN;ROUTE @DOMAIN;". */
+static char rig_woken[256];
+static _Atomic unsigned rig_waiting;		/* what is told to be waiting there */
 
-unsigned schedule_command(struct schedule *s, enum queue_command c, struct message *m)
+unsigned schedule_wake(struct schedule *s, const struct route *r, struct str domain, bool below)
 {
-	(void)s, (void)m;
-	rig_retried += c == QUEUE_RETRY;
-	return 1;
+	size_t n = strlen(rig_woken);
+
+	(void)s;
+	snprintf(rig_woken + n, sizeof(rig_woken) - n, "%.*s %s%.*s;", STR_ARG(r->name),
+		 below ? "@" : "", STR_ARG(domain));
+	return rig_waiting;
 }
 
 /* ---- strangers, a stub: rig_strangers says what is answered */

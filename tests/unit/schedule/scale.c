@@ -1,7 +1,7 @@
 /*
  * schedule/: many jobs in many destinations - memory for each, no loop that stands still, a turn
- * that costs no more than with few; and one destination with most of the mail leaves the others
- * their share.
+ * that costs no more than with few; one destination with most of the mail leaves the others their
+ * share; and one that is woken does not disturb them.
  *
  * SCALE_JOBS and SCALE_DESTINATIONS in the environment make it larger than a test's; then it tells
  * how long everything takes. Times are CPU time, so that other programs do not count.
@@ -13,7 +13,7 @@
 #include <time.h>
 
 #define JOB_MAX 200		/* octets, by malloc's own count, with its place in the heaps */
-#define DESTINATION_MAX 400
+#define DESTINATION_MAX 448
 #define PAUSE_MAX (100 * MILLISECOND)	/* of a loop */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -90,6 +90,7 @@ static void tell(const char *what, uint64_t longest)
 
 struct ask {
 	struct post post;
+	const char *route;
 	unsigned seen;
 	bool done;
 	int what;
@@ -109,6 +110,14 @@ static void see_way(void *arg, const struct destination_state *d, const struct n
 	((struct ask *)arg)->seen++;
 }
 
+static void wake(struct ask *a)
+{
+	struct config *c = config_current();
+
+	a->seen = schedule_wake(rig.schedule, config_route(c, str_of(a->route)), STR_NONE, false);
+	config_unref(c);
+}
+
 static void ask_run(void *arg)
 {
 	struct ask *a = arg;
@@ -123,8 +132,11 @@ static void ask_run(void *arg)
 	case 2:
 		CHECK(schedule_suspend(rig.schedule, SUSPEND_ROUTE, STR("mx"), STR("x")) == 0);
 		break;
-	default:
+	case 3:
 		CHECK(schedule_resume(rig.schedule, SUSPEND_ROUTE, STR("mx")) == 0);
+		break;
+	default:
+		wake(a);
 	}
 	a->done = true;
 }
@@ -136,7 +148,8 @@ static void ask_post(struct post *p)
 
 static unsigned ask(const char *name, int what)
 {
-	struct ask a = { .what = what };
+	/* of "wake ROUTE" */
+	struct ask a = { .what = what, .route = name + 5 };
 
 	loop_post(net_loop(rig.net, 0), &a.post, ask_post);
 	tell(name, longest_step());
@@ -244,6 +257,38 @@ static void test_one_line(void **state)
 	rig_close();
 }
 
+/* A destination is woken: in pieces if much waits for it, whatever waits elsewhere. */
+static void test_wake(void **state)
+{
+	unsigned n = (unsigned)wanted("SCALE_JOBS", 200000);
+	uint64_t began, small;
+
+	(void)state;
+	rig_open(2);
+	rig_unchecked = true;
+	for (unsigned i = 0; i < n + 10; i++) {
+		struct message *m = rig_message(1, i < n ? "4" : "1");
+
+		m->recipients[0].next_ms = m->arrived_ms + 3000000 + (int64_t)rig_random(100000);
+		add(m);
+	}
+	rig_run(MINUTE);
+	rig.work_ns = MILLISECOND;
+	began = cpu();
+	assert_int_equal(ask("wake r1", 4), 10);
+	small = cpu() - began;
+	print_message("10 beside %u: %llu us\n", n, (unsigned long long)(small / 1000));
+	assert_true(SLOW_BUILD || small < 10 * MILLISECOND);
+	rig_run(SECOND);
+	assert_int_equal(rig.jobs_done, 10);
+	assert_int_equal(ask("wake r4", 4), n);
+	rig_run(2 * MINUTE);
+	assert_int_equal(rig.jobs_done, n + 10);
+	assert_true(schedule_check(rig.schedule));
+	rig_unchecked = false;
+	rig_close();
+}
+
 /*
  * Twenty sites get a message each second, which takes them a second; slots are short. How many are
  * done in ten minutes, with so many messages waiting for another site.
@@ -294,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_one_line),
+		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_fairness),
 	};
 
