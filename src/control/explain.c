@@ -358,12 +358,8 @@ static void tell_hosts(struct explaining *e, const struct config *c, const struc
 
 	if (!r)
 		return;
-	if (p->domain[0])
-		deliver_describe_hosts(&lines, e->answer->links->deliver, c, r,
-				       str_of(p->domain),
-				       p->source ? config_source(c, p->source) : NULL);
-	else
-		deliver_describe_route(&lines, e->answer->links->deliver, r);
+	deliver_describe_hosts(&lines, e->answer->links->deliver, c, r, str_of(p->domain),
+			       p->source ? config_source(c, p->source) : NULL);
 	if (e->answer->json)
 		hosts_json(e, p, buf_str(&lines));
 	else

@@ -26,15 +26,10 @@ struct dns *deliver_dns(struct deliver *d);
 
 /* ---- for explain and queries */
 /*
- * Which hosts a route names, in order, with their health (d NULL: without). Routes by MX have none:
- * deliver_describe_hosts.
- */
-void deliver_describe_route(struct buf *out, struct deliver *d, const struct route *r);
-/*
  * Where mail by that route to that domain (of MX routes; else ignored) would go now, a line for
  * each host in the order of preference: its addresses, which families its source (NULL: the
- * system's choice) can use, its health, and what is left out because it is this relay; or why there
- * is nothing to try. In a task of a loop.
+ * system's choice) can use, its health, what it must prove (route, DANE, MTA-STS), and what is left
+ * out because it is this relay; or why there is nothing to try. In a task of a loop.
  */
 void deliver_describe_hosts(struct buf *out, struct deliver *d, const struct config *c,
 			    const struct route *r, struct str domain,

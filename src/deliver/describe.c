@@ -46,22 +46,6 @@ static void add_place(struct buf *out, const struct route_host *h)
 		buf_add_lit(out, ", backup");
 }
 
-void deliver_describe_route(struct buf *out, struct deliver *d, const struct route *r)
-{
-	for (int backup = 0; backup < 2; backup++)
-		for (unsigned i = 0; i < r->hosts_n; i++) {
-			const struct host h = host_of(&r->hosts[i]);
-
-			if (r->hosts[i].backup != backup)
-				continue;
-			add_name(out, &h);
-			add_place(out, &r->hosts[i]);
-			if (d)
-				add_health(out, d, &h);
-			buf_add_byte(out, '\n');
-		}
-}
-
 /* ---- with what the DNS says */
 
 struct describing {
@@ -107,11 +91,10 @@ static void add_trust(const struct describing *x, const struct host *h, bool is_
 	struct trust_decision d;
 	struct trust_facts f;
 
-	if (x->route->tls == TLS_OFF || !x->route->tls_context)
-		return;
 	vouch_facts(&q, x->vouch, &f);
 	d = trust_decide(&f);
-	buf_printf(x->out, ", TLS %s", words_of(&f, &d));
+	buf_printf(x->out, ", TLS %s%s", f.use == TLS_IMPLICIT ? "from the start, " : "",
+		   words_of(&f, &d));
 }
 
 /* What the domain itself says. */

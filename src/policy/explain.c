@@ -148,19 +148,24 @@ static void add_host(struct buf *out, const struct route_host *host)
 	buf_add_byte(out, '\n');
 }
 
-static void add_route(struct buf *out, const struct route *route)
+const char *policy_tls_words(enum tls_use use)
 {
-	static const char *const tls[] = {
+	static const char *const words[] = {
 		[TLS_OFF] = "without TLS", [TLS_OFFERED] = "TLS if it is offered",
 		[TLS_REQUIRED] = "TLS required", [TLS_IMPLICIT] = "TLS from the start",
 		[TLS_VERIFIED] = "TLS verified",
 	};
 
+	return words[use];
+}
+
+static void add_route(struct buf *out, const struct route *route)
+{
 	buf_printf(out, "route: %.*s (%s", STR_ARG(route->name),
 		   route->protocol == ROUTE_LMTP ? "LMTP" : "SMTP");
 	if (route->place.file)
 		buf_printf(out, ", %s:%u", route->place.file, route->place.line);
-	buf_printf(out, ", %s", tls[route->tls]);
+	buf_printf(out, ", %s", policy_tls_words(route->tls));
 	if (route->login_user.n)
 		buf_printf(out, ", login as %.*s", STR_ARG(route->login_user));
 	buf_add_lit(out, ")\n");

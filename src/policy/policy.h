@@ -60,5 +60,6 @@ bool policy_has_hope(const struct config *c, const struct client *client);
  */
 void policy_explain(struct buf *out, const struct config *c, const struct client *client,
 		    const struct address *sender, const struct address *recipient);
+const char *policy_tls_words(enum tls_use use);	/* what a route demands, for the same */
 
 #endif

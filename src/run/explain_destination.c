@@ -9,6 +9,7 @@
 #include "run/explain_destination.h"
 
 #include "config/value.h"
+#include "policy/policy.h"
 #include "report/escape.h"
 
 struct telling {
@@ -88,6 +89,18 @@ static void add_retry(struct buf *out, const struct config *c, const struct rout
 	buf_add_byte(out, '\n');
 }
 
+/* Which policies are looked for: what they say only the DNS knows. */
+static void add_tls(struct buf *out, const struct config *c, const struct route *r)
+{
+	bool dane = c->dane && c->resolver.dnssec, sts = c->mta_sts && r->is_mx;
+
+	buf_printf(out, "    %s", policy_tls_words(r->tls));
+	if (r->tls != TLS_OFF && (dane || sts))
+		buf_printf(out, "; %s%s%s may demand more", dane ? "DANE" : "",
+			   dane && sts ? " and " : "", sts ? "MTA-STS" : "");
+	buf_add_byte(out, '\n');
+}
+
 void explain_route(struct buf *out, const struct config *c, const struct route *r)
 {
 	if (r->is_mx) {
@@ -98,6 +111,7 @@ void explain_route(struct buf *out, const struct config *c, const struct route *
 	if (r->base && !str_eq(name_str(r->base), r->name) && str_find(r->name, '+') >= 0)
 		buf_printf(out, "    a variant of route %.*s, by the rule's block\n",
 			   STR_ARG(name_str(r->base)));
+	add_tls(out, c, r);
 	add_sources(out, r->sources);
 	add_retry(out, c, r);
 	buf_printf(out, "    at most %u connections at once, ", r->connections_max);

@@ -374,13 +374,15 @@ def test_nothing_raw(site):
 def test_explain_destination(filled):
     text = filled.relay.command('explain', '--destination', 'a.example').stdout
     assert '2 messages with 2 recipients waiting' in text and 'bigmail' in text and '127.0.77.9' in text, text
-    assert '450 4.2.0 busy' in text
+    assert '450 4.2.0 busy' in text and ', TLS as offered' in text
+    assert 'TLS as offered' in filled.relay.command('explain', '--destination', 'next').stdout
     rows = json.loads(filled.relay.command('explain', '--destination', 'next', '--json').stdout)
     assert rows[0]['destination'] == 'next' and rows[0]['waiting'] == 2 and rows[0]['ways'][0]['gates']
     filled.relay.command('suspend', 'destination', 'next', 'a reason')
     assert 'a reason' in filled.relay.command('explain', '--destination', 'next').stdout
     idle = filled.relay.command('explain', '--destination', 'spare').stdout
     assert 'no mail waits' in idle and 'route spare' in idle
+    assert ', TLS as offered' in idle and 'TLS if it is offered' in idle
     filled.relay.stop()
     text = filled.relay.command('explain', '--destination', 'b.example').stdout
     assert 'no relay runs' in text and 'provider bigmail' in text and 'route mx' in text

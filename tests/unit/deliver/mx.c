@@ -548,22 +548,9 @@ static void test_provider(void **state)
 
 /* ---- in words */
 
-struct describing_test {
-	struct buf out;
-	const struct source *source;
-};
-
-static void describe_run(void *arg)
-{
-	struct describing_test *t = arg;
-
-	deliver_describe_hosts(&t->out, rig.deliver, rig.config, &rig.route, STR("there.example"),
-			       t->source);
-}
-
 static void test_describe(void **state)
 {
-	struct describing_test t = { .out = BUF_INIT(4096) };
+	struct rig_describing t = { .out = BUF_INIT(4096) };
 
 	(void)state;
 	rig_open_with("self 198.51.100.7\nsource four address 127.0.0.2\n");
@@ -576,11 +563,11 @@ static void test_describe(void **state)
 	zone_add("b.example A 198.51.100.7");
 	t.source = config_source(rig.config, name_intern(STR("four")));
 	assert_non_null(t.source);
-	run_on(net_loop(rig.net, 0), describe_run, &t, true);
+	rig_describe(&t);
 	assert_string_equal(buf_cstr(&t.out),
-		"10 a.example port 25: 2001:db8::1 (not used), 127.0.0.1\n"
-		"20 b.example port 25: 198.51.100.7, this relay itself\n"
-		"30 c.example port 25: no such name\n"
+		"10 a.example port 25: 2001:db8::1 (not used), 127.0.0.1, TLS off\n"
+		"20 b.example port 25: 198.51.100.7, TLS off, this relay itself\n"
+		"30 c.example port 25: no such name, TLS off\n"
 		"only those before preference 20 are tried\n");
 	buf_clear(&t.out);
 	t.source = NULL;
@@ -588,7 +575,7 @@ static void test_describe(void **state)
 	rig_open();
 	go_by_mx(25);
 	zone_add("there.example MX 0 .");
-	run_on(net_loop(rig.net, 0), describe_run, &t, true);
+	rig_describe(&t);
 	assert_string_equal(buf_cstr(&t.out),
 			    "nothing to try: the domain takes no mail (5.1.10)\n");
 	rig_close();

@@ -353,4 +353,23 @@ static inline void rig_try_one(const struct mail *mail)
 	message_unref(m);
 }
 
+/* What explain says of the route's hosts, for there.example. */
+struct rig_describing {
+	struct buf out;
+	const struct source *source;
+};
+
+static void rig_describe_run(void *arg)
+{
+	struct rig_describing *t = arg;
+
+	deliver_describe_hosts(&t->out, rig.deliver, rig.config, &rig.route, STR("there.example"),
+			       t->source);
+}
+
+static inline void rig_describe(struct rig_describing *t)
+{
+	run_on(net_loop(rig.net, 0), rig_describe_run, t, true);
+}
+
 #endif

@@ -277,6 +277,68 @@ static void test_demands(void **state)
 		run_row(&rows[i]);
 }
 
+/* ---- the same in words, for explain */
+
+struct described {
+	enum tls_use use;
+	enum dane_case dane;
+	bool by_mx, unsigned_mx, no_context;
+	const char *words;
+};
+
+static const struct described in_words[] = {
+	{ TLS_OFF, .words = "TLS off" },
+	{ TLS_OFFERED, .no_context = true, .words = "TLS off" },
+	{ TLS_OFFERED, .words = "TLS as offered, the certificate is not looked at" },
+	{ TLS_REQUIRED, .words = "TLS required, whatever the certificate says" },
+	{ TLS_IMPLICIT, .words = "TLS from the start, required, whatever the certificate says" },
+	{ TLS_VERIFIED, .words = "TLS required, a certificate for its name" },
+	{ TLS_OFFERED, .dane = DANE_EE,
+	  .words = "TLS required, a certificate that its TLSA records know (DANE)" },
+	{ TLS_IMPLICIT, .dane = DANE_EE,
+	  .words = "TLS from the start, required, a certificate that its TLSA records know (DANE)" },
+	{ TLS_OFFERED, .dane = DANE_BOGUS,
+	  .words = "TLS not tried: its TLSA records cannot be looked up safely" },
+	{ TLS_OFFERED, .by_mx = true, .words = "TLS as offered, the certificate is not looked at" },
+	{ TLS_OFFERED, .dane = DANE_EE, .by_mx = true,
+	  .words = "TLS required, a certificate that its TLSA records know (DANE)" },
+	{ TLS_VERIFIED, .by_mx = true, .unsigned_mx = true,
+	  .words = "TLS not tried: nothing vouches for its name" },
+};
+
+static void describe(const struct described *x)
+{
+	struct rig_describing t = { .out = BUF_INIT(4096) };
+	char wanted[300];
+
+	rig_open();
+	add_line("%sthere.example MX 10 " HOST, x->unsigned_mx ? "" : "+");
+	add_line("+" HOST " A 127.0.0.1");
+	add_dane(x->dane, &certificates[GOOD], 25);
+	use_tls(x->use);
+	if (x->no_context)
+		rig.route.tls_context = NULL;
+	if (x->by_mx) {
+		rig.route.is_mx = true;
+		rig.route.mx_port = 25;
+	} else {
+		rig_host(0, HOST, 25);
+	}
+	rig_describe(&t);
+	snprintf(wanted, sizeof(wanted), "%s" HOST " port 25: 127.0.0.1, %s\n",
+		 x->by_mx ? "10 " : "", x->words);
+	assert_string_equal(buf_cstr(&t.out), wanted);
+	rig_close();
+	buf_done(&t.out);
+}
+
+static void test_in_words(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LENGTH(in_words); i++)
+		describe(&in_words[i]);
+}
+
 /* ---- usage 2, with the authority in the chain */
 
 static void test_dane_authority(void **state)
@@ -590,6 +652,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_demands),
+		cmocka_unit_test(test_in_words),
 		cmocka_unit_test(test_dane_authority),
 		cmocka_unit_test(test_next_host),
 		cmocka_unit_test(test_wish_and_a_dead_host),
