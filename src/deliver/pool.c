@@ -84,12 +84,12 @@ struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_pr
 /* The one that was used last: its octets are the warmest. */
 struct client *pool_take_promised(struct pool *p, struct way *w)
 {
+	way_idle_add(w, loop_index(loop_self()));	/* the promise ends */
 	for (struct list *at = p->idle.prev; at != &p->idle; at = at->prev) {
 		struct client *c = LIST_ENTRY(at, struct client, in_list);
 
 		if (c->way != w)
 			continue;
-		way_idle_add(w, loop_index(loop_self()));	/* the promise is kept */
 		take_out(p, c);
 		return c;
 	}

@@ -26,7 +26,7 @@ struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_pr
 /* Whether it is what pool_take looks for. */
 bool pool_fits(const struct client *c, const struct endpoint *e, enum route_protocol protocol,
 	       const struct name *source, const struct trust *wanted);
-/* One that was promised to a slot of that way (limits.h); NULL: it has gone. */
+/* A slot of that way takes what it was promised (limits.h), once; NULL: it has gone. */
 struct client *pool_take_promised(struct pool *p, struct way *w);
 /*
  * Takes the client: kept until idle_ns from now, if it may be used again and nobody waits for a

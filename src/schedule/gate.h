@@ -113,6 +113,7 @@ struct terms {
 
 struct limits {
 	struct net *net;
+	unsigned cores_n;		/* the net may be gone before us */
 	struct world *world;
 	pthread_mutex_t lock;
 	struct terms *terms;		/* in force; counted */

@@ -133,6 +133,7 @@ struct limits *limits_new(struct net *n, const char *state)
 	struct config *c = config_current();
 
 	l->net = n;
+	l->cores_n = net_workers(n);
 	l->world = net_world(n);
 	pthread_mutex_init(&l->lock, NULL);
 	list_init(&l->quotas);

@@ -119,9 +119,10 @@ void limits_set_reclaim(struct limits *l, void (*fn)(void *arg), void *arg);
 bool way_wanted(const struct way *w);
 
 /*
- * An idle connection of the way came into a core's pool, or left it (from that core); and one of
- * them is promised to a slot that is about to start on its core: it needs no way_connect. A promise
- * may come to nothing, if the connection is closed meanwhile.
+ * An idle connection of the way came into a core's pool, or left it, however that was. One of them
+ * is promised to a slot that is about to start on its core: it needs no way_connect. By then the
+ * connection may be closed, or somebody else's. Each promise ends with way_idle_add, whatever came
+ * of it; so when the last reference to the way goes, what was added and taken must be even.
  */
 void way_idle_add(struct way *w, unsigned core);
 void way_idle_remove(struct way *w, unsigned core);

@@ -178,7 +178,7 @@ static struct way *make(struct limits *l, const struct hop *h, uint64_t now)
 	mem_free(f.gates);
 	w->limits = l;
 	atomic_init(&w->refs, 1);
-	w->idle_on = mem_calloc(net_workers(l->net), sizeof(*w->idle_on));
+	w->idle_on = mem_calloc(l->cores_n, sizeof(*w->idle_on));
 	w->messages_per_connection = messages_per_connection(t, h);
 	w->terms = t;
 	t->refs++;
@@ -265,6 +265,8 @@ void way_unref(struct way *w)
 	map_remove(&l->by_hop, &w->node);
 	pthread_mutex_unlock(&l->lock);
 	atomic_fetch_sub(&l->ways, 1);
+	for (unsigned i = 0; i < l->cores_n; i++)
+		assert(!atomic_load(&w->idle_on[i]));
 	mem_free(w->idle_on);
 	mem_free(w);
 }
@@ -510,28 +512,23 @@ void way_idle_add(struct way *w, unsigned core)
 	atomic_fetch_add(&w->idle_on[core], 1);
 }
 
-/* One fewer, if there is one. */
-static bool take_idle(struct way *w, unsigned core)
-{
-	uint16_t n = atomic_load(&w->idle_on[core]);
-
-	while (n && !atomic_compare_exchange_weak(&w->idle_on[core], &n, (uint16_t)(n - 1)))
-		;
-	return n;
-}
-
 void way_idle_remove(struct way *w, unsigned core)
 {
-	take_idle(w, core);
+	atomic_fetch_sub(&w->idle_on[core], 1);
 }
 
 bool way_idle_promise(struct way *w, unsigned *ret_core)
 {
-	for (unsigned i = 0; i < net_workers(w->limits->net); i++)
-		if (take_idle(w, i)) {
+	for (unsigned i = 0; i < w->limits->cores_n; i++) {
+		int32_t n = atomic_load(&w->idle_on[i]);
+
+		while (n > 0 && !atomic_compare_exchange_weak(&w->idle_on[i], &n, n - 1))
+			;
+		if (n > 0) {
 			*ret_core = i;
 			return true;
 		}
+	}
 	return false;
 }
 

@@ -17,8 +17,11 @@ struct way {
 	struct terms *terms;		/* counted */
 	struct track *track;		/* counted */
 	uint16_t pass_n, connect_n;
-	/* per core: idle connections in its pool that nobody was promised; owned */
-	_Atomic uint16_t *idle_on;
+	/*
+	 * Per core: idle connections in its pool, less those that were promised; below zero while
+	 * promised ones are closed and their slots have not come yet. Owned.
+	 */
+	_Atomic int32_t *idle_on;
 	struct gate *gates[];		/* counted; those to pass, then those of connections */
 };
 

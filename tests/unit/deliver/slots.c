@@ -286,6 +286,135 @@ static void test_other_source(void **state)
 	peer_forget(&p);
 }
 
+/* ---- idle connections that are promised to slots */
+
+/* A configuration as a file would have it: two hosts, one of which closes what is idle. */
+static struct config *config_of(const struct peer *p, const char *statements)
+{
+	struct buf messages = BUF_INIT(65536);
+	struct config_source source = { .path = "t.conf", .is_alone = true,
+					.host_name = "relay.example" };
+	unsigned errors, warnings;
+	char text[2048];
+	struct config *c;
+
+	source.text = text;
+	source.text_n = (size_t)snprintf(text, sizeof(text),
+		"version 1\nsource a address 127.0.0.5\nsource b address 127.0.0.6\n"
+		"pool both { source a; source b }\nproviders none\n"
+		"route r {\nhost 127.0.0.1:%u { weight 2 }\nhost 127.0.0.1:%u\n"
+		"tls off; source both; connections 6; messages 20\n"
+		"connect_timeout 1s; timeout 2s; idle 1s\n}\n%s",
+		p[0].port, p[1].port, statements);
+	c = config_load_from(&source, &messages, &errors, &warnings);
+	if (!c)
+		fail_msg("%s", buf_cstr(&messages));
+	buf_done(&messages);
+	return c;
+}
+
+static void reload(const struct peer *p, const char *statements)
+{
+	config_set_current(config_of(p, statements));
+	schedule_reload(schedule);
+}
+
+struct steer {
+	struct post post;
+	bool suspend;
+	_Atomic bool done;
+};
+
+static void steer_run(void *arg)
+{
+	struct steer *x = arg;
+
+	if (x->suspend)
+		schedule_suspend(schedule, SUSPEND_SOURCE, STR("a"), STR("x"));
+	else
+		schedule_resume(schedule, SUSPEND_SOURCE, STR("a"));
+	x->done = true;
+}
+
+static void steer_post(struct post *p)
+{
+	CHECK(task_start(NULL, steer_run, CONTAINER_OF(p, struct steer, post), "steer"));
+}
+
+static void steer(bool suspend)
+{
+	struct steer x = { .suspend = suspend };
+
+	loop_post(net_loop(rig.net, 0), &x.post, steer_post);
+	while (!x.done)
+		usleep(1000);
+}
+
+/*
+ * Bursts and pauses, in which idle connections are promised, used, closed by their hosts, grow old,
+ * are wanted by others; reloads with other limits, a suspended source, and an end in the middle of
+ * it all. What was counted as idle and what was promised must be even when a way ends (way_unref),
+ * and all ways must end.
+ */
+static void go_through_promises(unsigned round, struct peer p[2])
+{
+	static const char *const limits[] = {
+		"", "limit 2 connections per route\n", "limit 200/s messages per route\n",
+		"limit 1 connections per source\n",
+	};
+	unsigned n = is_slow() ? 100 : 400;
+	struct message **m = mem_calloc(n, sizeof(*m));
+	struct limits_stats stats;
+
+	open_all(3);
+	reload(p, "");
+	for (unsigned i = 0; i < n; i++) {
+		m[i] = rig_message(&plain);
+		schedule_add(schedule, m[i]);
+		if (i % 10 == 9 && i < n / 2)	/* the rest at once */
+			usleep((i + round) % 7 * 3000);
+		if (i % 40 == 39)
+			reload(p, limits[(i / 40 + round) % 4]);
+		if (i % 50 == 49)
+			steer(i % 100 == 49);
+	}
+	if (round % 2)
+		usleep(1500000);		/* all are done, and what is idle grows old */
+	deliver_stop(rig.deliver, 0);
+	net_stop(rig.net);
+	deliver_free(rig.deliver);
+	limits_stats(schedule_limits(schedule), &stats);
+	print_message("%u filed, %u ways left with their destinations\n", (unsigned)filed,
+		      stats.ways);
+	schedule_free(schedule);		/* no way outlives it */
+	mem_free(rig.destination);
+	config_set_current(NULL);
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(m[i]->refs, 1);
+		message_unref(m[i]);
+	}
+	mem_free(m);
+}
+
+static void test_promises(void **state)
+{
+	struct peer p[2] = { { 0 }, { .closes_idle = true } };
+	unsigned connections;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		peer_start(&p[i]);
+	for (unsigned round = 0; round < 4; round++)
+		go_through_promises(round, p);
+	connections = p[0].connections;
+	for (int i = 0; i < 2; i++)
+		peer_stop(&p[i]);
+	/* connections were used again, in all of this */
+	assert_in_range(connections, 1, p[0].transactions / 2);
+	for (int i = 0; i < 2; i++)
+		peer_forget(&p[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +425,7 @@ int main(void)
 		cmocka_unit_test(test_no_such_domain),
 		cmocka_unit_test(test_stop_while_looking_up),
 		cmocka_unit_test(test_other_source),
+		cmocka_unit_test(test_promises),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

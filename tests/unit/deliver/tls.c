@@ -296,7 +296,8 @@ static const struct described in_words[] = {
 	{ TLS_OFFERED, .dane = DANE_EE,
 	  .words = "TLS required, a certificate that its TLSA records know (DANE)" },
 	{ TLS_IMPLICIT, .dane = DANE_EE,
-	  .words = "TLS from the start, required, a certificate that its TLSA records know (DANE)" },
+	  .words = "TLS from the start, required, a certificate that its TLSA records know "
+		   "(DANE)" },
 	{ TLS_OFFERED, .dane = DANE_BOGUS,
 	  .words = "TLS not tried: its TLSA records cannot be looked up safely" },
 	{ TLS_OFFERED, .by_mx = true, .words = "TLS as offered, the certificate is not looked at" },
