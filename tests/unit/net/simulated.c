@@ -6,114 +6,13 @@
  * too.
  */
 #include "unit/net/run.h"
+#include "unit/net/stepped.h"
 
 #include <sys/socket.h>
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
 /* ---- stepped by hand */
-
-struct actor {
-	actor_step *step;
-	void *arg;
-	int64_t due;		/* virtual time; STEP_IDLE: when woken */
-	bool woken, done;
-};
-
-static struct actor actors[8];
-static unsigned actors_n;
-static int64_t virtual_now;
-static unsigned blocking_polls;
-
-static uint64_t virtual_time(struct world *w)
-{
-	(void)w;
-	return (uint64_t)virtual_now;
-}
-
-static int64_t virtual_wall(struct world *w)
-{
-	(void)w;
-	return 1700000000000 + virtual_now / 1000000;
-}
-
-static struct actor *stepped_start(struct world *w, const char *name, actor_step *step, void *arg)
-{
-	struct actor *a = &actors[actors_n++];
-
-	(void)w;
-	(void)name;
-	*a = (struct actor){ .step = step, .arg = arg, .due = virtual_now };
-	return a;
-}
-
-static void stepped_wake(struct world *w, struct actor *a)
-{
-	(void)w;
-	a->woken = true;
-}
-
-/* One round over all actors; false if nobody had anything to do now. */
-static bool step_all(void)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < actors_n; i++) {
-		struct actor *a = &actors[i];
-		int64_t rest;
-
-		if (a->done || (!a->woken && a->due > virtual_now))
-			continue;
-		a->woken = false;
-		rest = a->step(a->arg);
-		a->done = rest == STEP_DONE;
-		a->due = rest == STEP_IDLE ? STEP_IDLE : virtual_now + rest;
-		any = true;
-	}
-	return any;
-}
-
-static void jump(void)
-{
-	int64_t first = STEP_IDLE;
-
-	for (unsigned i = 0; i < actors_n; i++)
-		if (!actors[i].done && actors[i].due < first)
-			first = actors[i].due;
-	assert_true(first != STEP_IDLE);	/* everybody waits for nothing: a lost wake */
-	virtual_now = first;
-}
-
-static void stepped_join(struct world *w, struct actor *a)
-{
-	(void)w;
-	while (!a->done)
-		if (!step_all())
-			jump();
-}
-
-static int unblocking_poll(struct world *w, int poller, struct poll_event *events, int max,
-			   int64_t timeout_ns)
-{
-	blocking_polls += timeout_ns != 0;
-	return world_real()->poll_wait(w, poller, events, max, 0);
-}
-
-static struct world stepped_world(void)
-{
-	struct world w = *world_real();
-
-	actors_n = 0;
-	virtual_now = 1000;
-	blocking_polls = 0;
-	w.now = virtual_time;
-	w.wall_ms = virtual_wall;
-	w.actor_start = stepped_start;
-	w.actor_wake = stepped_wake;
-	w.actor_join = stepped_join;
-	w.poll_wait = unblocking_poll;
-	return w;
-}
 
 struct day {
 	struct post post;
@@ -181,20 +80,20 @@ static void start_day(struct post *p)
 
 static void test_virtual_time(void **state)
 {
-	struct world w = stepped_world();
-	struct net *n = net_new(&w, 2, 2);
 	struct day d = { 0 };
+	struct net *n;
 
 	(void)state;
+	stepped_init(1700000000000, NULL);
+	n = net_new(&stepped.world, 2, 2);
 	net_start(n);
 	loop_post(net_loop(n, 0), &d.post, start_day);
 	while (!d.done)
-		if (!step_all())
-			jump();
+		stepped_on();
 	assert_int_equal(d.hours, 24);
 	assert_int_equal(d.answers, 24);
-	assert_true((uint64_t)virtual_now >= 24 * 3600 * SECOND);
-	assert_true((uint64_t)virtual_now < 25 * 3600 * SECOND);
+	assert_true(stepped.now >= 24 * 3600 * SECOND);
+	assert_true(stepped.now < 25 * 3600 * SECOND);
 	net_stop(n);
 }
 

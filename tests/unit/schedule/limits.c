@@ -23,9 +23,9 @@ static void a_rate_lets_pass_what_it_says(void **state)
 	assert_true(passes(b, NULL));		/* each has its own */
 	for (unsigned i = 0; i < 3; i++)
 		assert_false(passes(a, &p[i]));
-	rig_run(MINUTE - SECOND);
+	stepped_run(MINUTE - SECOND);
 	assert_int_equal(calls_made, 0);
-	rig_run(3 * SECOND);
+	stepped_run(3 * SECOND);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(p[i].order, i + 1);	/* first come, first served */
 		assert_true(p[i].called_at >= 1000 + MINUTE);
@@ -63,7 +63,7 @@ static void the_strictest_limit_wins(void **state)
 	assert_true(way_pass(w, 5, 3000, &n, NULL));
 	assert_int_equal(n, 2);			/* only two of the five */
 	assert_false(way_pass(w, 1, 10, &n, NULL));
-	way_give_back(w, 2, 3000, rig.now);
+	way_give_back(w, 2, 3000, stepped.now);
 	assert_false(way_pass(w, 1, 7001, &n, NULL));
 	assert_true(way_pass(w, 1, 7000, &n, NULL));
 	assert_false(way_pass(w, 1, 0, &n, NULL));
@@ -87,10 +87,10 @@ static void evenly_is_one_after_the_other(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		assert_false(passes(w, &p[i]));
 	for (unsigned i = 0; i < 5; i++) {
-		rig_run(SECOND);
+		stepped_run(SECOND);
 		assert_int_equal(calls_made, i + 1);
 		assert_int_equal(p[i].order, i + 1);
-		rig_run(10 * SECOND);		/* he takes his time; nobody overtakes him */
+		stepped_run(10 * SECOND);	/* he takes his time; nobody overtakes him */
 		assert_int_equal(calls_made, i + 1);
 		assert_true(passes(w, &p[i]));
 	}
@@ -114,13 +114,13 @@ static void a_message_larger_than_the_limit_passes_alone(void **state)
 	assert_true(way_pass(w, 1, 1000, &n, NULL));
 	assert_false(way_pass(w, 1, 3 << 20, &n, &p[0].waiter));
 	assert_false(way_pass(w, 1, 10, &n, &p[1].waiter));	/* behind him */
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	assert_int_equal(p[0].calls, 1);
 	assert_int_equal(p[1].calls, 0);
 	assert_true(way_pass(w, 1, 3 << 20, &n, &p[0].waiter));
-	rig_run(3 * MINUTE - SECOND);		/* three limits large: three periods */
+	stepped_run(3 * MINUTE - SECOND);		/* three limits large: three periods */
 	assert_int_equal(p[1].calls, 0);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_int_equal(p[1].calls, 1);
 	limits_leave(rig.limits, &p[1].waiter);
 	way_unref(w);
@@ -140,11 +140,11 @@ static void giving_back_calls_the_next(void **state)
 	people_init(p, 1);
 	assert_true(passes(w, NULL));
 	assert_false(passes(w, p));
-	rig_run(HOUR);
+	stepped_run(HOUR);
 	way_give_back(w, 1, 1000, 1000);
 	assert_int_equal(p->calls, 1);
 	assert_true(passes(w, p));
-	rig_run(2 * DAY);
+	stepped_run(2 * DAY);
 	assert_true(passes(w, NULL));
 	way_give_back(w, 1, 1000, 1000 + HOUR);	/* that came back by itself */
 	assert_false(passes(w, NULL));
@@ -188,7 +188,7 @@ static void counts_are_by_what_the_limit_says(void **state)
 			if (passes(w[k], NULL) == cases[i].shared[k])
 				fail_msg("per %s, case %u", cases[i].name, k);
 			if (!cases[i].shared[k])
-				way_give_back(w[k], 1, 1000, rig.now);
+				way_give_back(w[k], 1, 1000, stepped.now);
 		}
 		for (unsigned k = 0; k < 5; k++)
 			way_unref(w[k]);
@@ -246,7 +246,7 @@ static void connections_are_counted_together(void **state)
 	assert_int_equal(reclaims, 1);		/* when the first came into line */
 	assert_true(way_wanted(a));
 	assert_true(way_wanted(b));
-	assert_int_equal(way_opens_at(a, rig.now), UINT64_MAX);
+	assert_int_equal(way_opens_at(a, stepped.now), UINT64_MAX);
 	way_disconnect(b);
 	assert_int_equal(p[0].calls, 1);
 	assert_int_equal(p[1].calls, 0);
@@ -388,7 +388,7 @@ static void a_slowed_hop_gets_one_message_per_gap(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		assert_false(passes(w, &p[i]));
 	for (unsigned i = 0; i < 3; i++) {
-		rig_run(100 * MILLISECOND);
+		stepped_run(100 * MILLISECOND);
 		assert_int_equal(calls_made, i + 1);
 		assert_true(passes(w, &p[i]));
 	}
@@ -396,7 +396,7 @@ static void a_slowed_hop_gets_one_message_per_gap(void **state)
 		rig_logged("slowed destination=a.example source=x connections=2 gap=100.000 "
 			   "why=\"421 too fast\""), 1);
 	for (unsigned i = 0; i < 2000; i++) {
-		rig_run(100 * MILLISECOND);
+		stepped_run(100 * MILLISECOND);
 		if (way_connect(w, NULL))
 			continue;
 		if (passes(w, NULL))
@@ -427,10 +427,10 @@ static void a_closed_hop_opens_by_itself(void **state)
 	assert_int_equal(rig_logged("paused"), 1);
 	assert_false(passes(w, &p[0]));
 	assert_false(way_connect(w, &p[1].waiter));
-	assert_int_equal(way_opens_at(w, rig.now), rig.now + 10 * MINUTE);
-	rig_run(10 * MINUTE - 1);
+	assert_int_equal(way_opens_at(w, stepped.now), stepped.now + 10 * MINUTE);
+	stepped_run(10 * MINUTE - 1);
 	assert_int_equal(calls_made, 0);
-	rig_run(1);
+	stepped_run(1);
 	assert_int_equal(calls_made, 2);
 	assert_true(passes(w, &p[0]));
 	assert_true(way_connect(w, &p[1].waiter));
@@ -450,14 +450,14 @@ static void what_was_learnt_outlives_its_ways(void **state)
 	w = rig_way("a.example", NULL, NULL);
 	way_slow(w, STR("421"));
 	way_unref(w);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	w = rig_way("a.example", NULL, NULL);
 	assert_int_equal(w->track->lane.allowed, 2);
 	way_unref(w);
 	limits_stats(rig.limits, &stats);
 	assert_int_equal(stats.gates, 2);
 	assert_int_equal(stats.ways, 0);
-	rig_run(2 * HOUR);
+	stepped_run(2 * HOUR);
 	limits_stats(rig.limits, &stats);
 	assert_int_equal(stats.gates, 0);
 	rig_close();
@@ -491,7 +491,7 @@ static void gates_that_nobody_needs_are_forgotten(void **state)
 	assert_int_equal(stats.gates, 50);	/* what was spent */
 	assert_true(limits_check(rig.limits));
 	w[1] = rig_way("d1.example", NULL, NULL);
-	rig_run(MINUTE + SECOND);
+	stepped_run(MINUTE + SECOND);
 	limits_stats(rig.limits, &stats);
 	assert_int_equal(stats.gates, 4);
 	way_unref(w[1]);
@@ -515,7 +515,7 @@ static void a_warm_up_counts_days_in_utc(void **state)
 	s->warm_up_n = 2;
 	s->warm_up_from_day = DAY_ZERO;
 	rig_start(NULL);
-	rig_run(20 * HOUR);
+	stepped_run(20 * HOUR);
 	w = rig_way("a.example", NULL, "x");
 	cold = rig_way("a.example", NULL, NULL);
 	people_init(p, 1);
@@ -525,10 +525,10 @@ static void a_warm_up_counts_days_in_utc(void **state)
 	assert_true(way_is_warming(w));
 	assert_false(way_is_warming(cold));
 	assert_false(passes(w, p));
-	assert_int_equal(way_opens_at(w, rig.now), 24 * HOUR + 1000);
-	rig_run(4 * HOUR - MILLISECOND);
+	assert_int_equal(way_opens_at(w, stepped.now), 24 * HOUR + 1000);
+	stepped_run(4 * HOUR - MILLISECOND);
 	assert_int_equal(p->calls, 0);
-	rig_run(MINUTE + SECOND);		/* looked at each minute */
+	stepped_run(MINUTE + SECOND);		/* looked at each minute */
 	assert_int_equal(p->calls, 1);
 	assert_true(passes(w, p));
 	assert_true(passes(w, NULL));
@@ -536,10 +536,10 @@ static void a_warm_up_counts_days_in_utc(void **state)
 	assert_false(passes(w, p));
 	way_give_back(w, 1, 1000, 23 * HOUR);	/* that was yesterday's */
 	assert_int_equal(p->calls, 1);
-	way_give_back(w, 1, 1000, rig.now);
+	way_give_back(w, 1, 1000, stepped.now);
 	assert_int_equal(p->calls, 2);
 	assert_true(passes(w, p));
-	rig_run(24 * HOUR);			/* the plan is over */
+	stepped_run(24 * HOUR);			/* the plan is over */
 	for (unsigned i = 0; i < 1000; i++)
 		assert_true(passes(w, NULL));
 	way_unref(w);
@@ -566,11 +566,11 @@ static void a_clock_that_goes_back_warms_nothing_up(void **state)
 	assert_true(passes(w, NULL));		/* before its first day: as on that */
 	assert_true(passes(w, NULL));
 	assert_false(passes(w, p));
-	rig.wall_offset_ms -= 86400000ll * 100;
-	rig_run(2 * MINUTE);
+	stepped.wall_offset_ms -= 86400000ll * 100;
+	stepped_run(2 * MINUTE);
 	assert_int_equal(p->calls, 0);
-	rig.wall_offset_ms += 86400000ll * 101;
-	rig_run(2 * MINUTE);
+	stepped.wall_offset_ms += 86400000ll * 101;
+	stepped_run(2 * MINUTE);
 	assert_int_equal(p->calls, 1);
 	limits_leave(rig.limits, &p->waiter);
 	way_unref(w);
@@ -640,7 +640,7 @@ static void what_does_not_change_is_told_once(void **state)
 	rig_start(NULL);
 	w = rig_way("a.example", NULL, "x");
 	for (unsigned i = 0; i < 3000; i++) {
-		rig_run(100 * MILLISECOND);
+		stepped_run(100 * MILLISECOND);
 		if (open)
 			way_works(w);
 		if (way_connect(w, NULL) && ++open > 3) {
@@ -688,7 +688,7 @@ static void people_are_told(void **state)
 	assert_string_equal(words, "");
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(passes(w, NULL));
-	rig_run(49 * SECOND);
+	stepped_run(49 * SECOND);
 	assert_false(passes(w, p));
 	limit_waiter_describe(rig.limits, &p->waiter, words, sizeof(words));
 	assert_string_equal(words, "limit 3/min messages to domain slow.example: "
@@ -699,7 +699,8 @@ static void people_are_told(void **state)
 	assert_string_equal(told.states[0].what, "limit 3/min messages to domain slow.example");
 	assert_true(told.states[0].binds);
 	assert_int_equal(told.states[0].waiting, 1);
-	assert_in_range(told.states[0].opens_at, rig.now + 11 * SECOND, rig.now + 12 * SECOND);
+	assert_in_range(told.states[0].opens_at, stepped.now + 11 * SECOND,
+			stepped.now + 12 * SECOND);
 	assert_string_equal(told.states[1].what, "learnt: 100 ms between messages");
 	assert_string_equal(told.states[1].state, "slowed (450 slow\tdown), opens in 100 ms");
 	assert_false(told.states[1].binds);

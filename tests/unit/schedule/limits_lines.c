@@ -21,7 +21,7 @@ static void who_asks_again_keeps_his_place(void **state)
 	assert_false(passes(a, &p[0]));
 	assert_false(passes(a, &p[1]));
 	assert_false(passes(a, &p[0]));
-	rig_run(MINUTE + SECOND);
+	stepped_run(MINUTE + SECOND);
 	assert_int_equal(p[0].calls, 1);
 	assert_int_equal(p[1].calls, 0);
 	assert_true(passes(b, &p[0]));		/* goes elsewhere: the next one's turn */
@@ -51,13 +51,13 @@ static void who_is_called_and_finds_another_gate_shut_goes_there(void **state)
 	assert_false(passes(w, &p[0]));		/* at the first gate */
 	assert_false(passes(w, &p[1]));
 	assert_true(passes(x, NULL));
-	rig_run(MINUTE + SECOND);
+	stepped_run(MINUTE + SECOND);
 	assert_int_equal(calls_made, 2);
 	assert_true(passes(x, NULL));		/* the fourth of this hour */
 	assert_false(passes(w, &p[0]));		/* now at the second */
 	assert_false(passes(w, &p[1]));
 	assert_true(limits_check(rig.limits));
-	rig_run(HOUR + MINUTE);
+	stepped_run(HOUR + MINUTE);
 	assert_int_equal(p[0].calls, 2);
 	assert_int_equal(p[1].calls, 2);
 	assert_true(passes(w, &p[1]));

@@ -131,12 +131,12 @@ static void ask(struct one *x, bool in_line)
 
 		assert_true(crowd.events_n < EVENTS_MAX);
 		assert_in_range(n, 1, x->recipients);
-		*e = (struct event){ rig.now, x->way, 1, n, x->octets };
+		*e = (struct event){ stepped.now, x->way, 1, n, x->octets };
 		check_window(e);
 		x->doing = IDLE;
 		crowd.passed++;
-		if (rig_random(20) == 0) {
-			way_give_back(way, n, x->octets, rig.now);
+		if (stepped_random(20) == 0) {
+			way_give_back(way, n, x->octets, stepped.now);
 			e->messages = e->recipients = e->octets = 0;
 		}
 	}
@@ -146,16 +146,16 @@ static void ask(struct one *x, bool in_line)
 
 static void begin(struct one *x)
 {
-	x->way = (unsigned)rig_random(WAYS);
-	x->recipients = 1 + (unsigned)(rig_random(4) ? 0 : rig_random(30));
-	x->octets = rig_random(200) ? rig_random(20000) : rig_random(1 << 20);
-	x->doing = rig_random(3) ? WANTS_TO_PASS : WANTS_TO_CONNECT;
-	ask(x, rig_random(5) != 0);
+	x->way = (unsigned)stepped_random(WAYS);
+	x->recipients = 1 + (unsigned)(stepped_random(4) ? 0 : stepped_random(30));
+	x->octets = stepped_random(200) ? stepped_random(20000) : stepped_random(1 << 20);
+	x->doing = stepped_random(3) ? WANTS_TO_PASS : WANTS_TO_CONNECT;
+	ask(x, stepped_random(5) != 0);
 }
 
 static void hang_up(struct one *x)
 {
-	if (rig_random(30) == 0)
+	if (stepped_random(30) == 0)
 		way_refused(x->connected, STR("421 too many"));
 	way_disconnect(x->connected);
 	way_unref(x->connected);
@@ -172,16 +172,16 @@ static void act(struct one *x)
 		begin(x);
 		return;
 	case CONNECTED:
-		if (rig_random(3))
+		if (stepped_random(3))
 			way_works(x->connected);
 		else
 			hang_up(x);
 		return;
 	default:
-		if (rig_random(10) == 0) {
+		if (stepped_random(10) == 0) {
 			limits_leave(rig.limits, &x->person.waiter);
 			x->doing = IDLE;
-		} else if (called || rig_random(5) == 0) {
+		} else if (called || stepped_random(5) == 0) {
 			crowd.called += called;
 			ask(x, true);
 		}
@@ -190,14 +190,14 @@ static void act(struct one *x)
 
 static void something_happens(void)
 {
-	struct way *w = crowd.ways[rig_random(WAYS)];
+	struct way *w = crowd.ways[stepped_random(WAYS)];
 
-	switch (rig_random(200)) {
+	switch (stepped_random(200)) {
 	case 0:
 		way_slow(w, STR("450 too fast"));
 		break;
 	case 1:
-		way_close(w, rig_random(2 * MINUTE), STR("554 go away"));
+		way_close(w, stepped_random(2 * MINUTE), STR("554 go away"));
 		break;
 	case 2:
 		limits_reload(rig.limits, rig.config);
@@ -228,7 +228,7 @@ static void all_end(void)
 				ask(x, true);
 			left += x->doing != IDLE;
 		}
-		rig_run(SECOND);
+		stepped_run(SECOND);
 	}
 	assert_int_equal(left, 0);
 }
@@ -238,7 +238,7 @@ static void a_random_crowd(uint64_t seed)
 	struct limits_stats stats;
 
 	rig_open();
-	rig.seed = seed;
+	stepped.seed = seed;
 	memset(&crowd, 0, sizeof(crowd));
 	limits_of_this_test();
 	rig_provider("huge", 6);
@@ -250,17 +250,17 @@ static void a_random_crowd(uint64_t seed)
 	for (unsigned i = 0; i < PEOPLE; i++)
 		people_init(&crowd.people[i].person, 1);
 	for (unsigned i = 0; i < 12000; i++) {
-		act(&crowd.people[rig_random(PEOPLE)]);
+		act(&crowd.people[stepped_random(PEOPLE)]);
 		something_happens();
 		assert_true(limits_check(rig.limits));
-		if (rig_random(4) == 0)
-			rig_run(rig_random(i % 100 ? 2 * SECOND : 5 * MINUTE));
+		if (stepped_random(4) == 0)
+			stepped_run(stepped_random(i % 100 ? 2 * SECOND : 5 * MINUTE));
 	}
 	all_end();
 	assert_true(crowd.passed > 500 && crowd.connected > 200 && crowd.called > 500);
 	for (unsigned i = 0; i < WAYS; i++)
 		way_unref(crowd.ways[i]);
-	rig_run(3 * HOUR);
+	stepped_run(3 * HOUR);
 	limits_stats(rig.limits, &stats);
 	assert_int_equal(stats.gates, 0);
 	assert_int_equal(stats.waiters, 0);

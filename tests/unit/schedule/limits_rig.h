@@ -1,11 +1,11 @@
 /*
- * limits_rig - what the tests of limits share: two loops in virtual time, stepped on one thread; a
+ * limits_rig - what the tests of limits share: two loops in virtual time (stepped.h); a
  * configuration put together by hand; waiters that note when they were called; the log in a file.
  */
 #ifndef UNIT_SCHEDULE_LIMITS_RIG_H
 #define UNIT_SCHEDULE_LIMITS_RIG_H
 
-#include "unit/unit.h"
+#include "unit/net/stepped.h"
 
 #include "base/mem.h"
 #include "report/log.h"
@@ -14,24 +14,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define MINUTE (60 * SECOND)
-#define HOUR (60 * MINUTE)
-#define DAY (24 * HOUR)
 #define DAY_ZERO 20000			/* the first day of the rig's wall clock */
 
-struct actor {
-	actor_step *step;
-	void *arg;
-	uint64_t due;
-	bool woken, done;
-};
-
 static struct {
-	struct world world;
-	struct actor actors[16];
-	unsigned actors_n;
-	uint64_t now, seed;
-	int64_t wall_offset_ms;
 	int disk_error;			/* what renames fail with; 0: they do not */
 	struct net *net;
 	struct limits *limits;
@@ -44,104 +29,15 @@ static struct {
 	int log;			/* a file: where the log goes instead of standard error */
 } rig;
 
-static inline uint64_t rig_random(uint64_t below)
-{
-	rig.seed = rig.seed * 6364136223846793005u + 1442695040888963407u;
-	return (rig.seed >> 33) % below;
-}
-
-static uint64_t rig_now(struct world *w)
-{
-	(void)w;
-	return rig.now;
-}
-
-static int64_t rig_wall(struct world *w)
-{
-	(void)w;
-	return DAY_ZERO * 86400000ll + (int64_t)(rig.now / MILLISECOND) + rig.wall_offset_ms;
-}
-
 static int rig_rename(struct world *w, int dir, const char *from, const char *to)
 {
 	return rig.disk_error ? rig.disk_error : world_real()->disk_rename(w, dir, from, to);
 }
 
-static struct actor *rig_actor_start(struct world *w, const char *name, actor_step *step, void *arg)
+static void rig_check(void)
 {
-	struct actor *a = &rig.actors[rig.actors_n++];
-
-	(void)w;
-	(void)name;
-	*a = (struct actor){ .step = step, .arg = arg, .due = rig.now };
-	return a;
-}
-
-static void rig_actor_wake(struct world *w, struct actor *a)
-{
-	(void)w;
-	a->woken = true;
-}
-
-static bool rig_step_all(void)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < rig.actors_n; i++) {
-		struct actor *a = &rig.actors[i];
-		int64_t rest;
-
-		if (a->done || (!a->woken && a->due > rig.now))
-			continue;
-		a->woken = false;
-		rest = a->step(a->arg);
-		a->done = rest == STEP_DONE;
-		a->due = rest == STEP_IDLE ? UINT64_MAX : rig.now + (uint64_t)rest;
-		any = true;
-	}
-	return any;
-}
-
-static uint64_t rig_next_due(void)
-{
-	uint64_t first = UINT64_MAX;
-
-	for (unsigned i = 0; i < rig.actors_n; i++)
-		if (!rig.actors[i].done && rig.actors[i].due < first)
-			first = rig.actors[i].due;
-	return first;
-}
-
-static void rig_actor_join(struct world *w, struct actor *a)
-{
-	(void)w;
-	while (!a->done)
-		if (!rig_step_all())
-			rig.now = rig_next_due();
-}
-
-static int rig_poll(struct world *w, int poller, struct poll_event *events, int max,
-		    int64_t timeout_ns)
-{
-	(void)timeout_ns;
-	return world_real()->poll_wait(w, poller, events, max, 0);
-}
-
-/* Everything that happens within that time. */
-static inline void rig_run(uint64_t ns)
-{
-	uint64_t end = rig.now + ns;
-
-	for (;;) {
-		while (rig_step_all())
-			;
-		if (rig.limits)
-			assert_true(limits_check(rig.limits));
-		if (rig_next_due() > end)
-			break;
-		rig.now = rig_next_due();
-	}
-	rig.now = end;
+	if (rig.limits)
+		assert_true(limits_check(rig.limits));
 }
 
 /* ---- configuration */
@@ -209,12 +105,12 @@ static inline int rig_log_file(void)
 
 static inline void rig_start(const char *state)
 {
-	rig.actors_n = 0;
-	rig.net = net_new(&rig.world, 2, 0);
+	stepped.actors_n = 0;
+	rig.net = net_new(&stepped.world, 2, 0);
 	net_start(rig.net);
 	rig.limits = limits_new(rig.net, state);
 	limits_reload(rig.limits, rig.config);
-	rig_run(0);
+	stepped_run(0);
 }
 
 static inline void rig_stop(void)
@@ -229,16 +125,8 @@ static inline void rig_stop(void)
 static inline void rig_open(void)
 {
 	memset(&rig, 0, sizeof(rig));
-	rig.world = *world_real();
-	rig.now = 1000;
-	rig.seed = 1;
-	rig.world.now = rig_now;
-	rig.world.wall_ms = rig_wall;
-	rig.world.actor_start = rig_actor_start;
-	rig.world.actor_wake = rig_actor_wake;
-	rig.world.actor_join = rig_actor_join;
-	rig.world.poll_wait = rig_poll;
-	rig.world.disk_rename = rig_rename;
+	stepped_init(DAY_ZERO * 86400000ll, rig_check);
+	stepped.world.disk_rename = rig_rename;
 	rig.config = rig_config();
 	rig.log = rig_log_file();
 }
@@ -293,7 +181,7 @@ static void person_wake(struct limit_waiter *w)
 	struct person *p = CONTAINER_OF(w, struct person, waiter);
 
 	p->calls++;
-	p->called_at = rig.now;
+	p->called_at = stepped.now;
 	p->order = ++calls_made;
 }
 

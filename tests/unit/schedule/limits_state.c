@@ -41,8 +41,8 @@ static void open_with_state(void)
 static void restart_after(uint64_t ns)
 {
 	rig_stop();
-	rig.wall_offset_ms += (int64_t)((rig.now + ns) / MILLISECOND);
-	rig.now = 0;
+	stepped.wall_offset_ms += (int64_t)((stepped.now + ns) / MILLISECOND);
+	stepped.now = 0;
 	rig_start(folder);
 }
 
@@ -91,7 +91,7 @@ static void what_was_spent_stays_spent(void **state)
 	w = rig_way("a.example", NULL, NULL);
 	for (unsigned i = 0; i < 4; i++)
 		assert_true(passes(w, NULL));
-	rig_run(30 * SECOND);
+	stepped_run(30 * SECOND);
 	for (unsigned i = 0; i < 4; i++)
 		assert_true(passes(w, NULL));
 	way_unref(w);
@@ -124,17 +124,17 @@ static void it_is_written_every_few_seconds(void **state)
 	(void)state;
 	open_with_state();
 	w = rig_way("a.example", NULL, NULL);
-	rig_run(6 * SECOND);
+	stepped_run(6 * SECOND);
 	assert_int_equal(stat(path, &before), -1);	/* nothing was spent */
 	assert_true(passes(w, NULL));
-	rig_run(6 * SECOND);
+	stepped_run(6 * SECOND);
 	assert_return_code(stat(path, &before), 0);
 	assert_int_equal(before.st_mode & 0777, 0600);
-	rig_run(10 * SECOND);
+	stepped_run(10 * SECOND);
 	assert_return_code(stat(path, &after), 0);
 	assert_int_equal(after.st_ino, before.st_ino);	/* nothing changed */
 	assert_true(passes(w, NULL));
-	rig_run(6 * SECOND);
+	stepped_run(6 * SECOND);
 	assert_return_code(stat(path, &after), 0);
 	assert_int_not_equal(after.st_ino, before.st_ino);
 	assert_non_null(strstr(read_file(), "relevo limits 1\nrate\t"));
@@ -153,7 +153,7 @@ static void short_periods_are_not_kept(void **state)
 	w = rig_way("a.example", NULL, NULL);
 	assert_true(passes(w, NULL));
 	way_unref(w);
-	rig_run(6 * SECOND);
+	stepped_run(6 * SECOND);
 	assert_non_null(strstr(read_file(), "10/min"));
 	assert_non_null(strstr(read_file(), "100/day messages to domain \"a%25b\" evenly"));
 	assert_null(strstr(read_file(), "1000/s"));
@@ -174,7 +174,7 @@ static void evenly_stays_even(void **state)
 	way_unref(w);
 	restart_after(10 * MINUTE);
 	w = rig_way("a.example", NULL, "s");
-	assert_in_range(way_opens_at(w, rig.now), 4 * MINUTE, DAY / 100 - 10 * MINUTE + SECOND);
+	assert_in_range(way_opens_at(w, stepped.now), 4 * MINUTE, DAY / 100 - 10 * MINUTE + SECOND);
 	way_unref(w);
 	close_with_state();
 }
@@ -200,7 +200,8 @@ static void a_warm_up_goes_on_that_day_only(void **state)
 	w = rig_way("a.example", NULL, "x");
 	assert_int_equal(passes_many(w), 1000);
 	way_unref(w);
-	rig.wall_offset_ms -= 3 * 86400000ll;	/* it was set back: what was sent, was sent */
+	/* it was set back: what was sent, was sent */
+	stepped.wall_offset_ms -= 3 * 86400000ll;
 	restart_after(0);
 	w = rig_way("a.example", NULL, "x");
 	assert_int_equal(passes_many(w), 0);
@@ -217,11 +218,11 @@ static void a_clock_that_was_set_back_gives_nothing(void **state)
 	w = rig_way("a.example", NULL, NULL);
 	assert_int_equal(passes_many(w), 10);
 	way_unref(w);
-	rig.wall_offset_ms -= 400ll * 86400000;
+	stepped.wall_offset_ms -= 400ll * 86400000;
 	restart_after(0);
 	w = rig_way("a.example", NULL, NULL);
 	assert_int_equal(passes_many(w), 0);
-	rig_run(MINUTE + 2 * SECOND);
+	stepped_run(MINUTE + 2 * SECOND);
 	assert_int_equal(passes_many(w), 10);
 	way_unref(w);
 	close_with_state();
@@ -262,7 +263,7 @@ static void damaged_lines_are_left_out(void **state)
 			 "%s%s", damaged[i],
 			 damaged[i][0] && damaged[i][strlen(damaged[i]) - 1] == '\n' ? "" : "\n");
 		write_file(text);
-		rig.wall_offset_ms = -(int64_t)(rig.now / MILLISECOND);
+		stepped.wall_offset_ms = -(int64_t)(stepped.now / MILLISECOND);
 		/* limits_new reads it when it knows the limits, or not yet */
 		config_set_current(i % 2 ? config_ref(rig.config) : NULL);
 		rig_start(folder);
@@ -309,13 +310,13 @@ static void a_failed_write_is_told_once_and_tried_again(void **state)
 	w = rig_way("a.example", NULL, NULL);
 	assert_true(passes(w, NULL));
 	rig.disk_error = -ENOSPC;
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig_logged("warning"), 1);
 	assert_int_equal(rig_logged("No space left"), 1);
 	assert_string_equal(read_file(), "");
 	rig.disk_error = 0;
 	assert_true(passes(w, NULL));
-	rig_run(6 * SECOND);
+	stepped_run(6 * SECOND);
 	assert_non_null(strstr(read_file(), "rate\t"));
 	way_unref(w);
 	close_with_state();

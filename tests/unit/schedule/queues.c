@@ -19,7 +19,7 @@ static void test_one(void **state)
 	m = rig_message(3, "0");
 	schedule_add(rig.schedule, m);
 	assert_int_equal(m->jobs_n, 1);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_true(rig_is_done(m));
 	assert_int_equal(rig.jobs_done, 1);
 	assert_int_equal(m->open_n, 0);
@@ -38,7 +38,7 @@ static void test_split(void **state)
 	schedule_add(rig.schedule, m);
 	/* mx: one place for each domain; 143 or so go to each, more than a transaction takes */
 	assert_int_equal(m->jobs_n, 14);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_true(rig_is_done(m));
 	assert_int_equal(rig.jobs_done, 14);
 	assert_int_equal(rig.final, 1000);
@@ -79,7 +79,7 @@ static void test_limits(void **state)
 	rig.work_ns = SECOND;
 	for (char route[2] = "0"; route[0] < '4'; route[0]++)
 		add(100, route);
-	rig_run(200 * SECOND);
+	stepped_run(200 * SECOND);
 	assert_int_equal(rig.jobs_done, 400);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(rig.peak_of[i], limits[i]);
@@ -97,14 +97,14 @@ static void test_fairness(void **state)
 	rig_open(1);
 	rig.work_ns = 10 * MINUTE;
 	add(10000, "4");
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_int_equal(rig.slots, SLOTS - SLOTS / 4);
 	add(100, "2");
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	/* its first is from the reserve, others wait for their turn */
 	assert_int_equal(rig.slots_of[2], 1);
 	rig.work_ns = SECOND;
-	rig_run(2 * HOUR);
+	stepped_run(2 * HOUR);
 	assert_int_equal(rig.jobs_done, 10100);
 	rig_close();
 }
@@ -129,7 +129,7 @@ static void test_turns(void **state)
 		routes[0] = c;
 		add(200, routes);
 	}
-	rig_run(60 * SECOND);
+	stepped_run(60 * SECOND);
 	assert_in_range(rig.slots_peak, 6, 8);
 	rig_call(look, "d9.example");
 	assert_in_range(200 - seen.ready, 20, 60);
@@ -161,7 +161,7 @@ static void test_order(void **state)
 		schedule_add(rig.schedule, m);
 		message_unref(m);
 	}
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(order_n, 50);
 	for (unsigned i = 0; i < 50; i++)
 		assert_int_equal(order[i], i);
@@ -178,7 +178,7 @@ static void test_rest(void **state)
 	add(500, "3");
 	m = rig_message(1, "3");
 	schedule_add(rig.schedule, m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	rig_call(look, "r3");
 	assert_int_equal(seen.status, DESTINATION_RESTING);
 	assert_int_equal(seen.failures, 1);
@@ -186,11 +186,11 @@ static void test_rest(void **state)
 	assert_string_equal(seen.said, "nobody there");
 	assert_in_range(rig.downs, 1, 20);
 	rig.downs = 0;
-	rig_run(3 * HOUR);		/* it has hosts: every 20 to 40 s, one probe each */
+	stepped_run(3 * HOUR);		/* it has hosts: every 20 to 40 s, one probe each */
 	assert_in_range(rig.downs, 3 * 90, 3 * 180);
 	assert_int_equal(m->recipients[0].attempts, 0);
 	rig.down[3] = false;
-	rig_run(MINUTE);		/* and it is found out that it is back */
+	stepped_run(MINUTE);		/* and it is found out that it is back */
 	assert_true(rig_is_done(m));
 	assert_int_equal(rig.jobs_done, 501);
 	message_unref(m);
@@ -207,7 +207,7 @@ static void test_stale_reports(void **state)
 	rig.work_ns = 3 * MINUTE;
 	rig.random_work = true;
 	add(100, "3");
-	rig_run(3 * MINUTE);
+	stepped_run(3 * MINUTE);
 	/* twenty at once, then one probe after the other, some 20 to 220 s each */
 	assert_in_range(rig.downs, 20, 29);
 	rig_call(look, "r3");
@@ -222,10 +222,10 @@ static void test_fewer_connections(void **state)
 	rig_open(1);
 	rig.work_ns = SECOND;
 	add(1, "3");
-	rig_run(2 * SECOND);
+	stepped_run(2 * SECOND);
 	add(1000, "3");
 	rig.refuse_above = 8;
-	rig_run(3 * MINUTE);
+	stepped_run(3 * MINUTE);
 	assert_int_equal(rig.jobs_done, 1001);
 	assert_in_range(rig.downs, 12, 60);
 	rig_close();
@@ -247,14 +247,14 @@ static void test_hold(void **state)
 	m = rig_message(2, "12");
 	rig_set_flags(m, MESSAGE_HELD);
 	schedule_add(rig.schedule, m);
-	rig_run(200 * HOUR);	/* what is held does not expire */
+	stepped_run(200 * HOUR);	/* what is held does not expire */
 	assert_int_equal(m->jobs_n, 2);
 	assert_int_equal(rig.jobs_done + rig.deadlines, 0);
 	rig_call(look, "r1");
 	assert_int_equal(seen.held, 1);
 	rig_set_flags(m, 0);
 	rig_call(command, m);
-	rig_run(SECOND);	/* released it is tried once, though its time is over */
+	stepped_run(SECOND);	/* released it is tried once, though its time is over */
 	assert_true(rig_is_done(m));
 	assert_int_equal(rig.deadlines, 0);
 	message_unref(m);
@@ -268,18 +268,18 @@ static void test_hold_waiting(void **state)
 	(void)state;
 	rig_open(2);
 	m = rig_message(1, "1");
-	m->recipients[0].next_ms = rig_wall(NULL) + 60000;
+	m->recipients[0].next_ms = stepped_wall(NULL) + 60000;
 	schedule_add(rig.schedule, m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	rig_call(look, "r1");
 	assert_int_equal(seen.waiting, 1);
 	rig_set_flags(m, MESSAGE_HELD);
 	rig_call(command, m);
-	rig_run(HOUR);
+	stepped_run(HOUR);
 	assert_int_equal(m->jobs_n, 1);
 	rig_set_flags(m, 0);
 	rig_call(command, m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_true(rig_is_done(m));
 	message_unref(m);
 	rig_close();
@@ -305,14 +305,14 @@ static void test_remove(void **state)
 	rig_open(2);
 	rig.work_ns = MINUTE;
 	add(1, "0");
-	rig_run(SECOND);	/* its only slot is busy */
+	stepped_run(SECOND);	/* its only slot is busy */
 	r.m = rig_message(2, "02");
 	schedule_add(rig.schedule, r.m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	rig_call(removing, &r);
 	assert_int_equal(r.removed, 1);
 	assert_int_equal(r.busy, 1);
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	assert_true(rig_is_done(r.m));
 	assert_int_equal(r.m->recipients[0].state, RECIPIENT_QUEUED);
 	assert_int_equal(r.m->recipients[1].state, RECIPIENT_RELAYED);
@@ -334,10 +334,10 @@ static void test_retry(void **state)
 	rig.down[1] = true;
 	m = rig_message(1, "1");
 	schedule_add(rig.schedule, m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	rig.down[1] = false;
 	rig_call(retrying, m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_true(rig_is_done(m));
 	message_unref(m);
 	rig_close();
@@ -353,16 +353,16 @@ static void test_retry_in_vain(void **state)
 	rig.down[1] = true;
 	m = rig_message(1, "1");
 	schedule_add(rig.schedule, m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	for (int i = 0; i < 20; i++) {
 		rig_call(retrying, m);
-		rig_run(SECOND);
+		stepped_run(SECOND);
 	}
 	rig_call(look, "r1");
 	assert_int_equal(seen.status, DESTINATION_RESTING);
 	assert_int_equal(seen.failures, 1);
 	rig.down[1] = false;
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	assert_true(rig_is_done(m));
 	message_unref(m);
 	rig_close();
@@ -389,9 +389,9 @@ static void test_job_state(void **state)
 	(void)state;
 	rig_open(2);
 	q.m = rig_message(2, "12");
-	q.m->recipients[1].next_ms = rig_wall(NULL) + 30000;
+	q.m->recipients[1].next_ms = stepped_wall(NULL) + 30000;
 	schedule_add(rig.schedule, q.m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	rig_call(asking, &q);
 	assert_true(q.found);
 	assert_string_equal(q.state.destination, "r2");
@@ -413,10 +413,10 @@ static void test_deadlines(void **state)
 	rig.down[1] = true;
 	m = rig_message(1, "1");
 	schedule_add(rig.schedule, m);
-	rig_run(5 * HOUR);
+	stepped_run(5 * HOUR);
 	assert_int_equal(rig.deadlines, 1);
 	assert_int_equal(m->recipients[0].warned, 1);
-	rig_run(116 * HOUR);
+	stepped_run(116 * HOUR);
 	assert_int_equal(rig.deadlines, 2);
 	assert_true(rig_is_done(m));
 	assert_int_equal(m->open_n, 0);
@@ -432,19 +432,19 @@ static void test_clock_jumps(void **state)
 	(void)state;
 	rig_open(1);
 	m = rig_message(1, "1");
-	m->recipients[0].next_ms = rig_wall(NULL) + INT64_C(3600000) * 24 * 365 * 30;
+	m->recipients[0].next_ms = stepped_wall(NULL) + INT64_C(3600000) * 24 * 365 * 30;
 	schedule_add(rig.schedule, m);
-	rig_run(SECOND);
-	rig.wall_offset_ms -= INT64_C(3600000) * 24 * 365;
-	rig_run(2 * HOUR);
+	stepped_run(SECOND);
+	stepped.wall_offset_ms -= INT64_C(3600000) * 24 * 365;
+	stepped_run(2 * HOUR);
 	assert_true(rig_is_done(m));
 	message_unref(m);
 	rig.down[1] = true;
 	m = rig_message(1, "1");
 	schedule_add(rig.schedule, m);
-	rig_run(SECOND);
-	rig.wall_offset_ms += INT64_C(3600000) * 24 * 365;
-	rig_run(2 * HOUR);
+	stepped_run(SECOND);
+	stepped.wall_offset_ms += INT64_C(3600000) * 24 * 365;
+	stepped_run(2 * HOUR);
 	/* over by the clock on the wall, noticed within the hour */
 	assert_int_equal(m->open_n, 0);
 	message_unref(m);
@@ -459,7 +459,7 @@ static void test_probes(void **state)
 	rig.down[3] = true;
 	for (int minute = 0; minute < 180; minute++) {
 		add(5, "3");
-		rig_run(MINUTE);
+		stepped_run(MINUTE);
 	}
 	/* at once (five set out together), then every 20 to 40 s */
 	assert_in_range(rig.downs, 5 + 3 * 90, 5 + 3 * 180);
@@ -473,7 +473,7 @@ static int64_t deadline_at;
 
 static void note_deadline(void *arg, struct job *j)
 {
-	deadline_at = rig_wall(NULL);
+	deadline_at = stepped_wall(NULL);
 	rig_deadline(arg, j);
 }
 
@@ -486,26 +486,26 @@ static void test_exact_deadlines(void **state)
 	rig_open(1);
 	rig.schedule->up.deadline = note_deadline;
 	rig.down[1] = true;
-	rig_run(123456789);
+	stepped_run(123456789);
 	m = rig_message(1, "1");
 	schedule_add(rig.schedule, m);
-	rig_run(4 * HOUR - MILLISECOND);
+	stepped_run(4 * HOUR - MILLISECOND);
 	assert_int_equal(rig.deadlines, 0);
-	rig_run(2 * MILLISECOND);
+	stepped_run(2 * MILLISECOND);
 	assert_int_equal(rig.deadlines, 1);
 	assert_true(deadline_at == m->arrived_ms + 4 * 3600000);
-	rig.wall_offset_ms -= 3600000;		/* back: it lives an hour longer */
-	rig_run(117 * HOUR - MINUTE);
+	stepped.wall_offset_ms -= 3600000;		/* back: it lives an hour longer */
+	stepped_run(117 * HOUR - MINUTE);
 	assert_int_equal(rig.deadlines, 1);
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	assert_int_equal(rig.deadlines, 2);
 	assert_true(deadline_at == m->arrived_ms + 120 * 3600000);
 	message_unref(m);
 	m = rig_message(1, "1");
 	schedule_add(rig.schedule, m);
-	rig_run(HOUR);
-	rig.wall_offset_ms += 4 * 3600000;
-	rig_run(MINUTE);
+	stepped_run(HOUR);
+	stepped.wall_offset_ms += 4 * 3600000;
+	stepped_run(MINUTE);
 	assert_int_equal(rig.deadlines, 3);
 	message_unref(m);
 	rig_close();
@@ -517,10 +517,10 @@ static void test_no_tasks(void **state)
 	rig_open(2);
 	rig.no_tasks = true;
 	add(100, "3");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 0);
 	rig.no_tasks = false;
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_int_equal(rig.jobs_done, 100);
 	rig_close();
 }
@@ -537,12 +537,12 @@ static void test_reload(void **state)
 	m = rig_message(1, "3");
 	schedule_add(rig.schedule, m);
 	add(50, "3");
-	rig_run(MINUTE / 2);
+	stepped_run(MINUTE / 2);
 	assert_int_equal(rig.downs, 1);
 	assert_int_equal(rig.peak_of[3], 1);
 	rig.down[3] = false;
 	rig_reconfigure(ROUTES);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_true(rig_is_done(m));
 	assert_int_equal(rig.jobs_done, 51);
 	message_unref(m);

@@ -12,7 +12,7 @@ static unsigned messages_n;
 
 static struct message *any_message(void)
 {
-	return messages_n ? messages[rig_random(messages_n)] : NULL;
+	return messages_n ? messages[stepped_random(messages_n)] : NULL;
 }
 
 static void add_random(void)
@@ -23,11 +23,12 @@ static void add_random(void)
 
 	if (messages_n == MESSAGES)
 		return;
-	m = rig_message(1 + (uint32_t)rig_random(rig_random(10) ? 3 : 60), routes[rig_random(11)]);
-	if (rig_random(20) == 0)
+	m = rig_message(1 + (uint32_t)stepped_random(stepped_random(10) ? 3 : 60),
+			routes[stepped_random(11)]);
+	if (stepped_random(20) == 0)
 		m->flags = MESSAGE_HELD;
-	if (rig_random(10) == 0)
-		m->recipients[0].next_ms = rig_wall(NULL) + (int64_t)rig_random(3600000);
+	if (stepped_random(10) == 0)
+		m->recipients[0].next_ms = stepped_wall(NULL) + (int64_t)stepped_random(3600000);
 	messages[messages_n++] = m;
 	schedule_add(rig.schedule, m);
 }
@@ -46,7 +47,7 @@ static void command(void *arg)
 
 static void command_random(void)
 {
-	struct order o = { any_message(), (enum queue_command)rig_random(3) };
+	struct order o = { any_message(), (enum queue_command)stepped_random(3) };
 
 	if (!o.m)
 		return;
@@ -86,23 +87,23 @@ static char config_text[1000];
 
 static void reconfigure_random(void)
 {
-	snprintf(config_text, sizeof(config_text), "%s%s", pools[rig_random(4)],
-		 configs[rig_random(5)]);
+	snprintf(config_text, sizeof(config_text), "%s%s", pools[stepped_random(4)],
+		 configs[stepped_random(5)]);
 	rig.config_more = config_text;
-	rig.route_more = rig_random(2) ? "source s0" : "";
-	rig.connections_max = rig_random(3) ? SLOTS : 1 + (unsigned)rig_random(20);
-	config_set_current(rig_config(ROUTES - (unsigned)rig_random(3)));
+	rig.route_more = stepped_random(2) ? "source s0" : "";
+	rig.connections_max = stepped_random(3) ? SLOTS : 1 + (unsigned)stepped_random(20);
+	config_set_current(rig_config(ROUTES - (unsigned)stepped_random(3)));
 	schedule_reload(rig.schedule);
 }
 
 static void provider_random(void)
 {
 	static const char *const names[] = { "p", "q" };
-	uint64_t which = rig_random(3);
+	uint64_t which = stepped_random(3);
 
-	rig.providers[6 + rig_random(4)] =
+	rig.providers[6 + stepped_random(4)] =
 		which < 2 ? name_intern(str_of(names[which])) : NULL;
-	rig.provider_unknown = rig_random(10) == 0;
+	rig.provider_unknown = stepped_random(10) == 0;
 }
 
 static unsigned reaction_percent;
@@ -113,12 +114,12 @@ static void react_random(struct slot *slot)
 	static const enum reaction reactions[] = { REACT_SLOW, REACT_PAUSE, REACT_OTHER_SOURCE,
 						   REACT_DEFER, REACT_BOUNCE };
 
-	if (slot->result == JOB_DEFERRED && rig_random(5) == 0)
+	if (slot->result == JOB_DEFERRED && stepped_random(5) == 0)
 		slot->result = JOB_PARTLY;
-	if (rig_random(100) >= reaction_percent)
+	if (stepped_random(100) >= reaction_percent)
 		return;
-	slot->reaction = reactions[rig_random(5)];
-	slot->reaction_ns = rig_random(2) * (1 + rig_random(HOUR));
+	slot->reaction = reactions[stepped_random(5)];
+	slot->reaction_ns = stepped_random(2) * (1 + stepped_random(HOUR));
 	str_copy(slot->reacts_to, sizeof(slot->reacts_to), STR("421 later"));
 }
 
@@ -138,7 +139,7 @@ static const struct {
 
 static void suspend(void *arg)
 {
-	size_t i = (size_t)rig_random(SUSPENSIONS);
+	size_t i = (size_t)stepped_random(SUSPENSIONS);
 
 	(void)arg;
 	schedule_suspend(rig.schedule, suspensions[i].kind, str_of(suspensions[i].name), STR(""));
@@ -146,7 +147,7 @@ static void suspend(void *arg)
 
 static void resume(void *arg)
 {
-	size_t i = (size_t)rig_random(SUSPENSIONS);
+	size_t i = (size_t)stepped_random(SUSPENSIONS);
 
 	(void)arg;
 	schedule_resume(rig.schedule, suspensions[i].kind, str_of(suspensions[i].name));
@@ -175,7 +176,7 @@ static void look(void *arg)
 
 static void happen(void)
 {
-	switch (rig_random(17)) {
+	switch (stepped_random(17)) {
 	case 12:
 		provider_random();
 		break;
@@ -186,7 +187,7 @@ static void happen(void)
 		rig_call(resume, NULL);
 		break;
 	case 15:
-		reaction_percent = (unsigned)rig_random(30);
+		reaction_percent = (unsigned)stepped_random(30);
 		break;
 	case 16:
 		rig_call(look, NULL);
@@ -195,32 +196,32 @@ static void happen(void)
 		add_random();
 		break;
 	case 4:
-		rig.down[rig_random(ROUTES)] = rig_random(2);
+		rig.down[stepped_random(ROUTES)] = stepped_random(2);
 		break;
 	case 5:
 		command_random();
 		break;
 	case 6:
-		if (any_message() && rig_random(10) == 0)
+		if (any_message() && stepped_random(10) == 0)
 			rig_call(remove_now, any_message());
 		break;
 	case 7:
-		rig.no_tasks = rig_random(5) == 0;
+		rig.no_tasks = stepped_random(5) == 0;
 		break;
 	case 8:
-		rig.settle_percent = (unsigned)rig_random(101);
-		rig.untried_percent = (unsigned)rig_random(30);
+		rig.settle_percent = (unsigned)stepped_random(101);
+		rig.untried_percent = (unsigned)stepped_random(30);
 		break;
 	case 9:
-		if (rig_random(10) == 0)
-			rig.wall_offset_ms += (int64_t)rig_random(7200000) - 3600000;
+		if (stepped_random(10) == 0)
+			stepped.wall_offset_ms += (int64_t)stepped_random(7200000) - 3600000;
 		break;
 	case 10:
-		if (rig_random(5) == 0)
+		if (stepped_random(5) == 0)
 			reconfigure_random();
 		break;
 	default:
-		rig_run(rig_random(rig_random(4) ? MINUTE : HOUR));
+		stepped_run(stepped_random(stepped_random(4) ? MINUTE : HOUR));
 	}
 }
 
@@ -243,7 +244,7 @@ static void let_go(void)
 		rig_set_flags(messages[i], 0);
 		rig_call(command, &o);
 	}
-	rig_run(5 * HOUR);
+	stepped_run(5 * HOUR);
 }
 
 /* Where what should have gone still is. */
@@ -256,13 +257,13 @@ static void tell_stuck(void *arg)
 		if (schedule_job_state(rig.schedule, m, i, &job))
 			print_error("recipient %u: %s at %s, next %lld s: %s\n", i, job.state,
 				    job.destination,
-				    (long long)(job.next_ms - rig_wall(NULL)) / 1000, job.said);
+				    (long long)(job.next_ms - stepped_wall(NULL)) / 1000, job.said);
 }
 
 static void run_seed(uint64_t seed)
 {
 	rig_open(1 + (unsigned)seed % 4);
-	rig.seed = seed;
+	stepped.seed = seed;
 	rig.work_ns = 20 * SECOND;
 	rig.random_work = true;
 	rig.work_hook = react_random;

@@ -38,15 +38,15 @@ static void test_gently(void **state)
 	rig_open(2);
 	rig.down[3] = true;
 	add(2000, "3");
-	rig_run(24 * HOUR);
+	stepped_run(24 * HOUR);
 	assert_int_equal(rig.jobs_done, 0);
 	rig.down[3] = false;
 	rig.work_ns = SECOND;
 	while (rig.jobs_done == 0 && seconds++ < 60)
-		rig_run(SECOND);
+		stepped_run(SECOND);
 	assert_in_range(seconds, 0, 60);
 	for (seconds = 0; rig.jobs_done < 1000; seconds++) {
-		rig_run(SECOND);
+		stepped_run(SECOND);
 		rig_call(look, "r3");
 		if (seconds < 5 && seen.slots > at_first)
 			at_first = seen.slots;
@@ -70,7 +70,7 @@ static void defer(struct slot *slot)
 {
 	if (slot->result == JOB_DEFERRED)
 		slot->next_ms = loop_wall_ms() + (for_long ? 36000000 : 0) +
-				(int64_t)rig_random(100000);
+				(int64_t)stepped_random(100000);
 }
 
 static int64_t arrived_last;
@@ -96,11 +96,11 @@ static void add_deferred(unsigned n, const char *routes, const char *name)
 	for_long = false;
 	for (unsigned i = 0; i < n; i++) {
 		add(1, routes);
-		rig_run(10 * MILLISECOND);
+		stepped_run(10 * MILLISECOND);
 	}
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	for_long = true;
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(waiting_at(name), n);
 	rig.settle_percent = 100;
 	arrived_last = 0;
@@ -149,7 +149,7 @@ static void test_asked(void **state)
 	add_deferred(100, "2", "r2");
 	rig_call(wake, &call);
 	assert_int_equal(call.found, MANY);
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(rig.jobs_done, MANY);
 	assert_int_equal(in_disorder, 0);
 	assert_int_equal(waiting_at("r2"), 100);
@@ -167,14 +167,14 @@ static void test_deferred_before(void **state)
 	rig.down[0] = true;
 	for (unsigned i = 0; i < 100; i++) {
 		add(1, "0");
-		rig_run(SECOND);
+		stepped_run(SECOND);
 	}
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(rig.jobs_done, 0);
 	rig.down[0] = false;
 	arrived_last = 0;
 	in_disorder = 0;
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, MANY + 100);
 	/* the one by which it was seen that it is back */
 	assert_int_equal(in_disorder, 1);
@@ -189,15 +189,15 @@ static void test_not_yet(void **state)
 	add_deferred(20, "0", "r0");
 	rig.down[0] = true;
 	add(10, "0");
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	rig.down[0] = false;
 	rig.settle_percent = 0;
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(rig.jobs_done, 10);
 	assert_int_equal(waiting_at("r0"), 30);
 	rig.settle_percent = 100;
 	add(1, "0");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 10 + 31);
 	finish();
 }
@@ -212,13 +212,13 @@ static void test_asked_gently(void **state)
 	add_deferred(MANY, "3", "r3");
 	rig.work_ns = SECOND;
 	rig_call(wake, &call);
-	rig_run(3 * SECOND);
+	stepped_run(3 * SECOND);
 	rig_call(look, (char[]){ "r3" });
 	assert_in_range(seen.slots, 1, 4);
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	rig_call(look, (char[]){ "r3" });
 	assert_int_equal(seen.slots, 20);
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(rig.jobs_done, MANY);
 	finish();
 }
@@ -241,11 +241,11 @@ static void test_domains(void **state)
 	assert_int_equal(other.found, 0);
 	rig_call(wake, &exact);
 	assert_int_equal(exact.found, 30);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 30);
 	rig_call(wake, &all);
 	assert_int_equal(all.found, 20);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 50);
 	finish();
 }
@@ -265,7 +265,7 @@ static void test_woken_parts(void **state)
 	for_long = true;
 	m = rig_message(45, "0");
 	schedule_add(rig.schedule, m);
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_in_range(waiting_at("r0"), 5, 45);
 	add(5, "0");
 	rig.settle_percent = 100;
@@ -274,7 +274,7 @@ static void test_woken_parts(void **state)
 	in_disorder = 0;
 	arrived_last = 0;
 	rig_call(wake, &call);
-	rig_run(5 * MINUTE);
+	stepped_run(5 * MINUTE);
 	assert_int_equal(rig.final, 10 * 5);
 	assert_true(rig_is_done(m));
 	assert_int_equal(in_disorder, 0);
@@ -336,12 +336,12 @@ static void test_quota(void **state)
 	rig.down[3] = true;
 	m = rig_message(200, "3");	/* three jobs of one message */
 	schedule_add(rig.schedule, m);
-	rig_run(HOUR);
+	stepped_run(HOUR);
 	waiting("d3.example");
 	assert_in_range(messages, 1, 3);
 	assert_int_equal(octets, messages * m->size);
 	rig.down[3] = false;
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	assert_true(rig_is_done(m));
 	waiting("d3.example");
 	assert_int_equal(messages, 0);
@@ -369,15 +369,15 @@ static void fill_all_places(struct message *held[2])
 	rig.work_hook = defer;
 	for_long = true;
 	add(7, "3");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	rig.connections_max = 1;		/* of the whole relay */
 	rig_reconfigure(ROUTES);
 	rig.work_ns = HOUR;
 	add(1, "3");				/* it will be in flight */
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	rig_call(wake, &call);			/* seven are woken */
 	add(4, "3");				/* these are ready */
-	rig_run(SECOND);
+	stepped_run(SECOND);
 }
 
 /* A quota that a reload brings, changes or drops is for what waits already. */
@@ -409,7 +409,7 @@ static void test_quota_of_a_reload(void **state)
 	set_quota(NULL);
 	assert_true(accepts_more());
 	set_quota("quota 50M");
-	rig_run(2 * HOUR);
+	stepped_run(2 * HOUR);
 	waiting("d3.example");
 	assert_int_equal(messages, 14);
 	for (int i = 0; i < 2; i++) {
@@ -419,7 +419,7 @@ static void test_quota_of_a_reload(void **state)
 	}
 	rig.settle_percent = 100;
 	rig.work_ns = 0;
-	rig_run(24 * HOUR);
+	stepped_run(24 * HOUR);
 	waiting("d3.example");
 	assert_int_equal(messages, 0);
 	assert_int_equal(octets, 0);

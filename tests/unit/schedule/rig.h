@@ -1,6 +1,6 @@
 /*
- * rig - what the tests of schedule/ share: a relay's loops in virtual time, stepped on one thread,
- * a configuration of a few routes, and slots and settlers that do as a test tells them.
+ * rig - what the tests of schedule/ share: a relay's loops in virtual time (stepped.h), a
+ * configuration of a few routes, and slots and settlers that do as a test tells them.
  *
  * Between two steps everything stands still, so the invariants of all homes can be checked after
  * each (schedule_check). Tasks use CHECK, which aborts: cmocka's asserts may only jump on the main
@@ -12,10 +12,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "schedule/home.h"
-#include "unit/unit.h"
+#include "unit/net/stepped.h"
 
-#define MINUTE (60 * SECOND)
-#define HOUR (60 * MINUTE)
 #define ROUTES 5
 #define SLOTS 2048		/* of the relay */
 
@@ -29,21 +27,7 @@ static inline void check_at(bool ok, const char *what, const char *file, int lin
 	abort();
 }
 
-/* ---- a world stepped by hand */
-
-struct actor {
-	actor_step *step;
-	void *arg;
-	uint64_t due;
-	bool woken, done;
-};
-
 struct rig {
-	struct world world;
-	struct actor actors[16];
-	unsigned actors_n;
-	uint64_t now, seed;
-	int64_t wall_offset_ms;
 	struct net *net;
 	struct schedule *schedule;
 	/* of the next configuration: more statements, more in each route, slots of the relay */
@@ -71,118 +55,17 @@ struct rig {
 
 static struct rig rig;
 
-static inline uint64_t rig_random(uint64_t below)
-{
-	rig.seed = rig.seed * 6364136223846793005u + 1442695040888963407u;
-	return (rig.seed >> 33) % below;
-}
-
-static uint64_t rig_now(struct world *w)
-{
-	(void)w;
-	return rig.now;
-}
-
-static int64_t rig_wall(struct world *w)
-{
-	(void)w;
-	return 1700000000000 + (int64_t)(rig.now / MILLISECOND) + rig.wall_offset_ms;
-}
-
-static void rig_entropy(struct world *w, void *p, size_t n)
-{
-	(void)w;
-	for (size_t i = 0; i < n; i++)
-		((uint8_t *)p)[i] = (uint8_t)rig_random(256);
-}
-
-static struct actor *rig_actor_start(struct world *w, const char *name, actor_step *step, void *arg)
-{
-	struct actor *a = &rig.actors[rig.actors_n++];
-
-	(void)w;
-	(void)name;
-	*a = (struct actor){ .step = step, .arg = arg };
-	return a;
-}
-
-static void rig_actor_wake(struct world *w, struct actor *a)
-{
-	(void)w;
-	a->woken = true;
-}
-
-static bool rig_step_all(void)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < rig.actors_n; i++) {
-		struct actor *a = &rig.actors[i];
-		int64_t rest;
-
-		if (a->done || (!a->woken && a->due > rig.now))
-			continue;
-		a->woken = false;
-		rest = a->step(a->arg);
-		a->done = rest == STEP_DONE;
-		a->due = rest == STEP_IDLE ? UINT64_MAX : rig.now + (uint64_t)rest;
-		any = true;
-	}
-	return any;
-}
-
-static uint64_t rig_next_due(void)
-{
-	uint64_t first = UINT64_MAX;
-
-	for (unsigned i = 0; i < rig.actors_n; i++)
-		if (!rig.actors[i].done && rig.actors[i].due < first)
-			first = rig.actors[i].due;
-	return first;
-}
-
-static void rig_actor_join(struct world *w, struct actor *a)
-{
-	(void)w;
-	while (!a->done)
-		if (!rig_step_all())
-			rig.now = rig_next_due();
-}
-
-static int rig_poll(struct world *w, int poller, struct poll_event *events, int max,
-		    int64_t timeout_ns)
-{
-	(void)timeout_ns;
-	return world_real()->poll_wait(w, poller, events, max, 0);
-}
-
 /* The invariants, after every step; off where it would cost too much. */
 static bool rig_unchecked;
 
 bool limits_check(struct limits *l);	/* of gate.h, whose names are too common for here */
 
-static inline void rig_check(void)
+static void rig_check(void)
 {
-	if (rig_unchecked)
+	if (rig_unchecked || !rig.schedule)
 		return;
 	assert_true(schedule_check(rig.schedule));
 	assert_true(limits_check(schedule_limits(rig.schedule)));
-}
-
-/* Everything that happens within that time. */
-static inline void rig_run(uint64_t ns)
-{
-	uint64_t end = rig.now + ns;
-
-	for (;;) {
-		while (rig_step_all())
-			if (rig.schedule)
-				rig_check();
-		if (rig_next_due() > end)
-			break;
-		rig.now = rig_next_due();
-	}
-	rig.now = end;
 }
 
 /* ---- slots and settlers */
@@ -205,7 +88,7 @@ static inline unsigned rig_finish(struct job *j, unsigned percent)
 
 		if (r->state != RECIPIENT_QUEUED)
 			continue;
-		if (rig_random(100) < percent) {
+		if (stepped_random(100) < percent) {
 			r->state = RECIPIENT_RELAYED;
 			m->open_n--;
 			rig.final++;
@@ -230,7 +113,7 @@ static inline void rig_work(struct slot *slot, bool first)
 	down = rig.down[route] ||
 	       (first && rig.refuse_above && rig.slots_of[route] > rig.refuse_above);
 	task_sleep_until(loop_now() +
-			 (rig.random_work ? rig_random(rig.work_ns + 1) : rig.work_ns));
+			 (rig.random_work ? stepped_random(rig.work_ns + 1) : rig.work_ns));
 	slot->finished = j;
 	slot->learnt = DESTINATION_WORKS;
 	slot->result = JOB_UNTRIED;
@@ -240,13 +123,13 @@ static inline void rig_work(struct slot *slot, bool first)
 		rig.downs++;
 		return;
 	}
-	if (rig_random(100) < rig.untried_percent) {
+	if (stepped_random(100) < rig.untried_percent) {
 		slot->learnt = DESTINATION_UNKNOWN;
 		return;
 	}
 	rig.jobs_done++;
 	slot->result = rig_finish(j, rig.settle_percent) ? JOB_DEFERRED : JOB_SETTLED;
-	slot->next_ms = loop_wall_ms() + 1000 + (int64_t)rig_random(100000);
+	slot->next_ms = loop_wall_ms() + 1000 + (int64_t)stepped_random(100000);
 	if (rig.work_hook)
 		rig.work_hook(slot);
 }
@@ -300,7 +183,7 @@ static void rig_settle_run(void *arg)
 {
 	struct job *j = arg;
 
-	task_sleep_until(loop_now() + rig_random(5 * SECOND));
+	task_sleep_until(loop_now() + stepped_random(5 * SECOND));
 	message_lock(j->message);
 	for (uint32_t i = 0; i < j->recipients_n; i++)
 		j->message->recipients[j->recipients[i]].warned = 1;
@@ -360,28 +243,19 @@ static inline void rig_open(unsigned workers)
 {
 	static const struct upcalls up = { .slot_start = rig_slot_start, .deadline = rig_deadline };
 
-	rig = (struct rig){
-		.world = *world_real(), .now = 1000, .seed = 1, .settle_percent = 100,
-		.state = rig_state,
-	};
-	rig.world.now = rig_now;
-	rig.world.wall_ms = rig_wall;
-	rig.world.random = rig_entropy;
-	rig.world.actor_start = rig_actor_start;
-	rig.world.actor_wake = rig_actor_wake;
-	rig.world.actor_join = rig_actor_join;
-	rig.world.poll_wait = rig_poll;
+	rig = (struct rig){ .settle_percent = 100, .state = rig_state };
+	stepped_init(1700000000000, rig_check);
 	config_set_current(rig_config(ROUTES));
-	rig.net = net_new(&rig.world, workers, 0);
+	rig.net = net_new(&stepped.world, workers, 0);
 	rig.schedule = schedule_new(rig.net, NULL, &up, rig.state);
 	net_start(rig.net);
-	rig_run(0);
+	stepped_run(0);
 }
 
 static inline void rig_close(void)
 {
 	schedule_stop(rig.schedule);
-	rig_run(HOUR);
+	stepped_run(HOUR);
 	assert_int_equal(rig.slots, 0);
 	net_stop(rig.net);
 	schedule_free(rig.schedule);
@@ -393,7 +267,7 @@ static inline void rig_reconfigure(unsigned routes)
 {
 	config_set_current(rig_config(routes));
 	schedule_reload(rig.schedule);
-	rig_run(0);
+	stepped_run(0);
 }
 
 /* A message with n recipients, to the routes named by their digits in turn: "0", "123". Counted. */
@@ -401,7 +275,7 @@ static inline struct message *rig_message(uint32_t n, const char *routes)
 {
 	struct envelope_recipient *to = mem_calloc(n, sizeof(*to));
 	struct envelope e = {.sender = STR("a@b.example"),
-			     .arrived_ms = rig_wall(NULL),
+			     .arrived_ms = stepped_wall(NULL),
 			     .recipients = to,
 			     .recipients_n = n};
 	static const char *const names[] = {"r0", "r1", "r2", "r3", "r4",
@@ -453,8 +327,7 @@ static inline void rig_call(void (*fn)(void *arg), void *arg)
 
 	loop_post(net_loop(rig.net, 0), &c.post, rig_call_post);
 	while (!c.done)
-		if (!rig_step_all())
-			rig.now = rig_next_due();
+		stepped_on();
 }
 
 static inline void rig_set_flags(struct message *m, uint8_t flags)

@@ -56,7 +56,7 @@ static struct message *message_to(unsigned n)
 	struct envelope_recipient to = { .address = { address, 0 }, .route = STR("mx") };
 	struct envelope e = {
 		.sender = STR("a@b.example"),
-		.arrived_ms = rig_wall(NULL),
+		.arrived_ms = stepped_wall(NULL),
 		.recipients = &to,
 		.recipients_n = 1,
 	};
@@ -73,7 +73,7 @@ static uint64_t longest_step(void)
 	for (;;) {
 		uint64_t began = cpu(), took;
 
-		if (!rig_step_all())
+		if (!stepped_all())
 			return longest;
 		took = cpu() - began;
 		if (took > longest)
@@ -163,11 +163,11 @@ static void measure_memory(struct message **m, unsigned jobs, unsigned destinati
 
 	for (unsigned i = 0; i < destinations; i++)
 		schedule_add(rig.schedule, m[i]);
-	rig_run(0);
+	stepped_run(0);
 	one = memory() - before;
 	for (unsigned i = destinations; i < jobs; i++)
 		schedule_add(rig.schedule, m[i]);
-	rig_run(0);
+	stepped_run(0);
 	rest = memory() - before - one;
 	one -= rest / (jobs - destinations) * destinations;
 	print_message("octets: %zu per job, %zu per destination\n",
@@ -207,7 +207,7 @@ static void test_many(void **state)
 	rig.connections_max = 100;
 	began = cpu();
 	rig_reconfigure(ROUTES);
-	rig_run(3 * HOUR);
+	stepped_run(3 * HOUR);
 	print_message("%llu ns per job of turns\n", (unsigned long long)((cpu() - began) / jobs));
 	assert_int_equal(rig.jobs_done, jobs);
 	for (unsigned i = 0; i < jobs; i++)
@@ -240,7 +240,7 @@ static void test_one_line(void **state)
 	rig_reconfigure(ROUTES);
 	for (unsigned i = 0; i < n; i++)
 		add(message_to(i));
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	limits_stats(schedule_limits(rig.schedule), &stats);
 	assert_int_equal(rig.jobs_done, 1);
 	assert_int_equal(stats.waiters, n - 1);
@@ -251,7 +251,7 @@ static void test_one_line(void **state)
 	limits_stats(schedule_limits(rig.schedule), &stats);
 	assert_int_equal(stats.waiters, n - 1);
 	assert_true(schedule_check(rig.schedule));
-	rig_run(25 * HOUR);
+	stepped_run(25 * HOUR);
 	assert_int_equal(rig.jobs_done, 2);
 	rig_unchecked = false;
 	rig_close();
@@ -269,20 +269,21 @@ static void test_wake(void **state)
 	for (unsigned i = 0; i < n + 10; i++) {
 		struct message *m = rig_message(1, i < n ? "4" : "1");
 
-		m->recipients[0].next_ms = m->arrived_ms + 3000000 + (int64_t)rig_random(100000);
+		m->recipients[0].next_ms =
+			m->arrived_ms + 3000000 + (int64_t)stepped_random(100000);
 		add(m);
 	}
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	rig.work_ns = MILLISECOND;
 	began = cpu();
 	assert_int_equal(ask("wake r1", 4), 10);
 	small = cpu() - began;
 	print_message("10 beside %u: %llu us\n", n, (unsigned long long)(small / 1000));
 	assert_true(SLOW_BUILD || small < 10 * MILLISECOND);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_int_equal(rig.jobs_done, 10);
 	assert_int_equal(ask("wake r4", 4), n);
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	assert_int_equal(rig.jobs_done, n + 10);
 	assert_true(schedule_check(rig.schedule));
 	rig_unchecked = false;
@@ -314,7 +315,7 @@ static uint64_t done_beside(unsigned waiting)
 	for (int second = 0; second < 600; second++) {
 		for (unsigned i = 0; i < 20; i++)
 			add(message_to(i));
-		rig_run(SECOND);
+		stepped_run(SECOND);
 	}
 	assert_true(schedule_check(rig.schedule));
 	rig_unchecked = false;

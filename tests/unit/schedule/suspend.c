@@ -121,23 +121,23 @@ static void test_kinds(void **state)
 		rig.providers[6] = rig.providers[7] = name_intern(STR("p"));
 		rig.work_ns = 100 * MILLISECOND;
 		add(8, rows[i].stopped);
-		rig_run(MINUTE);
+		stepped_run(MINUTE);
 		done = rig.jobs_done;
 		assert_int_equal(suspend(rows[i].kind, rows[i].name), 0);
 		assert_int_equal(suspend(rows[i].kind, rows[i].name), -EALREADY);
 		add(8, rows[i].others);
-		rig_run(MINUTE);
+		stepped_run(MINUTE);
 		assert_int_equal(rig.jobs_done, done + 8);
 		for (const char *c = rows[i].stopped; *c; c++) {
 			char one[2] = { *c };
 
 			add(1, one);
 		}
-		rig_run(HOUR);
+		stepped_run(HOUR);
 		assert_int_equal(rig.jobs_done, done + 8);
 		assert_int_equal(resume(rows[i].kind, rows[i].name), 0);
 		assert_int_equal(resume(rows[i].kind, rows[i].name), -EALREADY);
-		rig_run(MINUTE);
+		stepped_run(MINUTE);
 		assert_int_equal(rig.jobs_done, done + 8 + strlen(rows[i].stopped));
 		rig_close();
 	}
@@ -150,16 +150,16 @@ static void test_slots_end(void **state)
 	rig_open(3);
 	rig.work_ns = SECOND;
 	add(1000, "3");
-	rig_run(2500 * MILLISECOND);
+	stepped_run(2500 * MILLISECOND);
 	assert_int_equal(suspend(SUSPEND_ROUTE, "r3"), 0);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_in_range(rig.jobs_done, 40, 80);
 	look_at("r3");
 	assert_int_equal(seen.status, DESTINATION_SUSPENDED);
 	assert_int_equal(seen.slots, 0);
 	assert_string_equal(seen.said, "route r3 is suspended: they asked for it");
 	assert_int_equal(resume(SUSPEND_ROUTE, "r3"), 0);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 1000);
 	rig_close();
 }
@@ -186,12 +186,12 @@ static void test_deadlines(void **state)
 	assert_int_equal(suspend(SUSPEND_DESTINATION, "d6.example"), 0);
 	q.m = rig_message(1, "6");
 	schedule_add(rig.schedule, q.m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	rig_call(ask, &q);
 	assert_string_equal(q.state.state, "suspended");
-	rig_run(5 * HOUR);
+	stepped_run(5 * HOUR);
 	assert_int_equal(rig.deadlines, 1);
-	rig_run(116 * HOUR);
+	stepped_run(116 * HOUR);
 	assert_int_equal(rig.deadlines, 2);
 	assert_true(rig_is_done(q.m));
 	message_unref(q.m);
@@ -236,10 +236,10 @@ static void test_restart(void **state)
 	rig_open(2);
 	assert_string_equal(list_all(), before);
 	add(10, "6");
-	rig_run(HOUR);
+	stepped_run(HOUR);
 	assert_int_equal(rig.jobs_done, 0);
 	assert_int_equal(resume(SUSPEND_DESTINATION, "d6.example"), 0);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 10);
 	rig_close();
 	rig_open(1);
@@ -334,9 +334,9 @@ static void test_disk_fails(void **state)
 	(void)state;
 	make_folder();
 	rig_open(2);
-	rig.world.disk_sync = fail_sync;
-	rig.world.disk_rename = fail_rename;
-	rig.world.disk_pwritev = fail_write;
+	stepped.world.disk_sync = fail_sync;
+	stepped.world.disk_rename = fail_rename;
+	stepped.world.disk_pwritev = fail_write;
 	for (int i = 0; i < 4; i++) {
 		failing = i;
 		r = suspend(SUSPEND_ROUTE, "r2");

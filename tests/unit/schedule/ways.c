@@ -97,7 +97,7 @@ static void test_rate(void **state)
 	begin(2, "limit 10/min messages to domain d6.example\n", NULL);
 	add(100, "6");
 	add(100, "7");
-	rig_run(30 * SECOND);
+	stepped_run(30 * SECOND);
 	assert_int_equal(domain_done[6], 10);
 	assert_int_equal(domain_done[7], 100);
 	look_at("d6.example");
@@ -106,10 +106,10 @@ static void test_rate(void **state)
 	assert_int_equal(seen.slots, 0);
 	assert_true(strlen(seen.said) > 10);
 	for (unsigned minute = 1; minute < 10; minute++) {
-		rig_run(60 * SECOND);
+		stepped_run(60 * SECOND);
 		assert_in_range(domain_done[6], 10 * minute, 10 * (minute + 1));
 	}
-	rig_run(2 * MINUTE);
+	stepped_run(2 * MINUTE);
 	assert_int_equal(domain_done[6], 100);
 	rig_close();
 }
@@ -121,13 +121,13 @@ static void test_provider(void **state)
 	begin(2, "limit 60/min messages per provider\nlimit 3 connections per provider\n", NULL);
 	set_provider(6, 9, "p");
 	add(1000, "6");
-	rig_run(10 * SECOND);
+	stepped_run(10 * SECOND);
 	add(10, "7");
 	add(10, "8");
-	rig_run(3 * MINUTE);
+	stepped_run(3 * MINUTE);
 	assert_in_range(together_peak, 1, 3);
 	assert_int_equal(domain_done[7] + domain_done[8], 20);
-	rig_run(17 * MINUTE);
+	stepped_run(17 * MINUTE);
 	assert_int_equal(domain_done[6], 1000);
 	rig_close();
 }
@@ -140,7 +140,7 @@ static void test_connections_of_provider(void **state)
 	add(400, "6");
 	add(400, "7");
 	add(400, "8");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 1200);
 	assert_int_equal(together_peak, 4);
 	rig_close();
@@ -153,13 +153,13 @@ static void test_provider_unknown(void **state)
 	begin(2, "", NULL);
 	rig.provider_unknown = true;
 	add(50, "6");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(domain_done[6], 50);
 	assert_int_equal(together_peak, 1);
 	look_at("d6.example");
 	rig.provider_unknown = false;
 	add(50, "6");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(domain_done[6], 100);
 	assert_in_range(together_peak, 2, 20);
 	rig_close();
@@ -173,15 +173,15 @@ static void test_provider_changes(void **state)
 		 "limit 1/min messages to provider q\n", NULL);
 	set_provider(6, 6, "p");
 	add(10, "6");
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_int_equal(domain_done[6], 10);
 	set_provider(6, 6, "q");
 	add(10, "6");
-	rig_run(30 * SECOND);
+	stepped_run(30 * SECOND);
 	assert_in_range(domain_done[6], 11, 11);
 	look_at("d6.example");
 	assert_string_equal(seen.provider->text, "q");
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(domain_done[6], 20);
 	rig_close();
 }
@@ -196,11 +196,11 @@ static void test_split(void **state)
 	m = rig_message(25, "6");
 	schedule_add(rig.schedule, m);
 	assert_int_equal(m->jobs_n, 1);
-	rig_run(30 * SECOND);
+	stepped_run(30 * SECOND);
 	assert_int_equal(rig.final, 10);
-	rig_run(61 * SECOND);
+	stepped_run(61 * SECOND);
 	assert_int_equal(rig.final, 20);
-	rig_run(61 * SECOND);
+	stepped_run(61 * SECOND);
 	assert_int_equal(rig.final, 25);
 	assert_int_equal(recipients_max, 10);
 	assert_true(rig_is_done(m));
@@ -229,10 +229,10 @@ static void test_give_back(void **state)
 	rig.work_hook = untried;
 	untried_left = 30;
 	add(11, "6");
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(untried_left, 0);
 	assert_int_equal(domain_done[6], 40);
-	rig_run(HOUR);
+	stepped_run(HOUR);
 	assert_int_equal(domain_done[6], 41);
 	rig_close();
 }
@@ -243,11 +243,11 @@ static void test_reload(void **state)
 	(void)state;
 	begin(2, "limit 1/day messages per destination\n", NULL);
 	add(20, "6");
-	rig_run(HOUR);
+	stepped_run(HOUR);
 	assert_int_equal(domain_done[6], 1);
 	rig.config_more = "";
 	rig_reconfigure(ROUTES);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(domain_done[6], 20);
 	rig_close();
 }
@@ -260,15 +260,15 @@ static void test_deadlines(void **state)
 	(void)state;
 	begin(2, "limit 1/day messages per destination\n", NULL);
 	add(1, "6");
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	add(10, "6");
 	m = rig_message(1, "6");
 	schedule_add(rig.schedule, m);
-	rig_run(5 * HOUR);
+	stepped_run(5 * HOUR);
 	assert_int_equal(rig.deadlines, 11);
 	assert_int_equal(m->recipients[0].warned, 1);
 	assert_int_equal(m->recipients[0].attempts, 0);
-	rig_run(120 * HOUR);
+	stepped_run(120 * HOUR);
 	assert_true(rig_is_done(m));
 	message_unref(m);
 	rig_close();
@@ -329,9 +329,9 @@ static void test_shares(void **state)
 	rig.work_ns = 0;
 	for (int i = 0; i < 400; i++) {
 		add(1, "0");
-		rig_run(MILLISECOND);
+		stepped_run(MILLISECOND);
 	}
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(source_done[0] + source_done[1], 400);
 	assert_in_range(source_done[0], 240, 360);
 	rig_close();
@@ -349,16 +349,16 @@ static void test_other_source(void **state)
 	add(100, "3");
 	m = rig_message(1, "3");
 	schedule_add(rig.schedule, m);
-	rig_run(30 * SECOND);
+	stepped_run(30 * SECOND);
 	assert_int_equal(source_done[1], 101);
 	assert_int_equal(source_done[0], 0);
 	assert_in_range(refused_n, 1, 20);
 	assert_true(rig_is_done(m));
 	message_unref(m);
 	refused_source = NULL;
-	rig_run(61 * MINUTE);		/* then the first one is tried again */
+	stepped_run(61 * MINUTE);		/* then the first one is tried again */
 	add(100, "3");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_in_range(source_done[0], 20, 100);
 	rig_close();
 }
@@ -377,10 +377,10 @@ static void test_source_suspended_before_the_first_turn(void **state)
 	refused_source = NULL;
 	rig.resolve_ns = SECOND;
 	add(100, "3");
-	rig_run(SECOND / 2);
+	stepped_run(SECOND / 2);
 	assert_int_equal(rig.slots, 0);
 	rig_call(suspend_source, NULL);
-	rig_run(5 * MINUTE);
+	stepped_run(5 * MINUTE);
 	assert_int_equal(source_done[0], 0);
 	assert_int_equal(source_done[1], 100);
 	rig_close();
@@ -394,12 +394,12 @@ static void test_no_other_source(void **state)
 	refused_source = "01";
 	reaction = REACT_OTHER_SOURCE;
 	add(1, "0");
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(refused_n, 2);
-	rig_run(49 * MINUTE);
+	stepped_run(49 * MINUTE);
 	assert_int_equal(refused_n, 2);
 	refused_source = NULL;
-	rig_run(10 * MINUTE);
+	stepped_run(10 * MINUTE);
 	assert_int_equal(rig.final - refused_n, 1);
 	rig_close();
 }
@@ -411,15 +411,15 @@ static void test_pause(void **state)
 	refused_source = "0";
 	reaction = REACT_PAUSE;
 	add(50, "2");
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_in_range(refused_n, 1, 5);
 	refused_source = NULL;
-	rig_run(9 * MINUTE);
+	stepped_run(9 * MINUTE);
 	assert_int_equal(source_done[0], 0);
 	look_at("r2");
 	assert_int_equal(seen.status, DESTINATION_LIMITED);
 	assert_string_equal(seen.last, "421 go away");
-	rig_run(7 * MINUTE);
+	stepped_run(7 * MINUTE);
 	assert_int_equal(source_done[0], 50);
 	rig_close();
 }
@@ -432,16 +432,16 @@ static void test_slow(void **state)
 	begin_sources(1, "source one");
 	rig.work_ns = 10 * MILLISECOND;
 	add(2000, "2");
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	fast = source_done[0];
 	assert_in_range(fast, 400, 500);
 	refused_source = "0";
 	reaction = REACT_SLOW;
-	rig_run(20 * MILLISECOND);
+	stepped_run(20 * MILLISECOND);
 	refused_source = NULL;
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_in_range(source_done[0] - fast, 2, fast / 3);
-	rig_run(30 * MINUTE);		/* it recovers by itself */
+	stepped_run(30 * MINUTE);		/* it recovers by itself */
 	assert_int_equal(source_done[0], 2000);
 	rig_close();
 }
@@ -457,12 +457,12 @@ static void test_warm_up(void **state)
 	rig.route_more = "source s0";
 	rig_reconfigure(ROUTES);
 	add(120, "3");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(source_done[0], 50);
 	assert_int_equal(source_done[1], 70);
-	rig_run(2 * HOUR);	/* a new day, UTC */
+	stepped_run(2 * HOUR);	/* a new day, UTC */
 	add(120, "3");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(source_done[0], 150);
 	assert_int_equal(source_done[1], 90);
 	rig_close();
@@ -477,12 +477,12 @@ static void test_spare(void **state)
 	rig.route_more = "source main";
 	rig_reconfigure(ROUTES);
 	add(100, "3");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(source_done[0], 100);
 	refused_source = "0";
 	reaction = REACT_OTHER_SOURCE;
 	add(100, "3");
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(source_done[1], 100);
 	rig_close();
 }
@@ -514,13 +514,13 @@ static void test_partly(void **state)
 	partly_n = 0;
 	m = rig_message(10, "6");
 	schedule_add(rig.schedule, m);
-	rig_run(SECOND);
+	stepped_run(SECOND);
 	assert_int_equal(partly_n, 2);
 	assert_int_equal(m->jobs_n, 1);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(m->recipients[i].state,
 				 i % 2 ? RECIPIENT_RELAYED : RECIPIENT_QUEUED);
-	rig_run(MINUTE);
+	stepped_run(MINUTE);
 	assert_int_equal(partly_n, 3);
 	assert_true(rig_is_done(m));
 	message_unref(m);
@@ -539,7 +539,7 @@ static void test_refused_by_provider(void **state)
 	rig.work_ns = SECOND;
 	rig.refuse_above = 3;
 	add(400, "6789");
-	rig_run(5 * MINUTE);
+	stepped_run(5 * MINUTE);
 	assert_int_equal(rig.jobs_done, 400);
 	assert_in_range(rig.downs, 1, 40);
 	rig_close();
