@@ -151,6 +151,7 @@ tidy:
 reference: $O/relevo
 	$O/relevo reference settings >docs/reference/configuration.md
 	$O/relevo reference events >docs/reference/log.md
+	$O/relevo reference errors >docs/reference/errors.md
 
 bench: deps all
 	bench/run

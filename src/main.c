@@ -88,7 +88,7 @@ static const struct command {
 	  true, NULL },
 	{ "demo", "[--port N] [--once]", "try it now: a relay, a sink and some mail", demo_main,
 	  false, NULL },
-	{ "reference", "settings|events", "print the reference pages", reference_main, false,
+	{ "reference", "settings|events|errors", "print the reference pages", reference_main, false,
 	  NULL },
 	{ "version", "", "print the version", version_main, false, NULL },
 	{ "help", "[COMMAND]", "print this", help_main, false, NULL },

@@ -346,28 +346,6 @@ bool query_has_provider(const struct query *q)
 	return false;
 }
 
-bool query_is_of_recipients(const struct query *q)
-{
-	const unsigned of_message = QUERY_QUEUED | QUERY_HELD;
-
-	for (const struct condition *c = q->conditions; c; c = c->next)
-		switch (c->key) {
-		case QUERY_RECIPIENT:
-		case QUERY_DOMAIN:
-		case QUERY_DESTINATION:
-		case QUERY_PROVIDER:
-		case QUERY_ROUTE:
-			return true;
-		case QUERY_STATUS:
-			if (c->status & ~of_message)
-				return true;
-			break;
-		default:
-			break;
-		}
-	return false;
-}
-
 unsigned query_ids(const struct query *q, const struct message_id **ret)
 {
 	const struct condition *c = q->conditions;

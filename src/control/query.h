@@ -67,8 +67,6 @@ bool query_is_empty(const struct query *q);	/* no word at all: not even `all` */
 /* The statuses that it asks about; provider and destination ones need a look at the homes. */
 unsigned query_statuses(const struct query *q);
 bool query_has_provider(const struct query *q);
-/* Something is asked that may be true of one recipient of a message and not of another. */
-bool query_is_of_recipients(const struct query *q);
 /* Nothing but ids: *ret is the array of them, the query's own; else 0. */
 unsigned query_ids(const struct query *q, const struct message_id **ret);
 

@@ -326,8 +326,15 @@ static const char *scope_words(const struct error *e)
 
 void errors_reference(struct buf *out)
 {
-	buf_add_lit(out, "| stage | what happens | then | connection | status if none was given |\n"
-			 "| --- | --- | --- | --- | --- |\n");
+	buf_add_lit(out,
+		"# Failures of delivery\n\n"
+		"Made by `relevo reference errors`; do not edit.\n\n"
+		"What each failure of a next hop means, by the stage at which it happened. Once "
+		"no host is left to be tried,\nthe word behind \"else\" counts: a destination "
+		"that rests is tried again as a whole, a message or recipient\nthat waits has a "
+		"time of its own. Why so: [delivery](../design/delivery.md#the-error-table).\n\n"
+		"| stage | what happens | then | connection | status if none was given |\n"
+		"| --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < TABLE_N; i++) {
 		const struct error *e = &table[i];
 

@@ -97,7 +97,7 @@ bool problem_replaces(const struct problem *old, const struct problem *new);
 /* What it makes of one recipient. */
 void problem_outcome(const struct problem *p, uint32_t recipient, struct outcome *ret);
 
-/* The table as Markdown, for docs/design/delivery.md. */
+/* docs/reference/errors.md */
 void errors_reference(struct buf *out);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "control/arguments.h"
 #include "control/control.h"
+#include "deliver/errors.h"
 #include "policy/policy.h"
 #include "report/log.h"
 #include "run/explain_destination.h"
@@ -257,8 +258,10 @@ int reference_main(int argc, char **argv)
 		config_reference(&out);
 	else if (argc == 1 && strcmp(argv[0], "events") == 0)
 		event_reference(&out);
+	else if (argc == 1 && strcmp(argv[0], "errors") == 0)
+		errors_reference(&out);
 	else
-		return usage("relevo reference settings|events\n");
+		return usage("relevo reference settings|events|errors\n");
 	print_text(stdout, &out);
 	buf_done(&out);
 	return 0;

@@ -218,24 +218,24 @@ static void test_about(void **state)
 {
 	static const struct {
 		const char *text;
-		bool is_empty, of_recipients, provider;
+		bool is_empty, provider;
 		unsigned statuses, ids, used;
 	} cases[] = {
-		{ "", true, false, false, 0, 0, 0 },
-		{ "via x", true, false, false, 0, 0, 0 },
-		{ "all", false, false, false, 0, 0, 1 },
-		{ "sender a@b via x", false, false, false, 0, 0, 2 },
-		{ "recipient a@b", false, true, false, 0, 0, 2 },
-		{ "not domain b", false, true, false, 0, 0, 3 },
-		{ "provider p", false, true, true, 0, 0, 2 },
-		{ "status held", false, false, false, QUERY_HELD, 0, 2 },
-		{ "status held,new", false, true, false, QUERY_HELD | QUERY_NEW, 0, 2 },
-		{ "status in-flight not status new", false, true, false,
+		{ "", true, false, 0, 0, 0 },
+		{ "via x", true, false, 0, 0, 0 },
+		{ "all", false, false, 0, 0, 1 },
+		{ "sender a@b via x", false, false, 0, 0, 2 },
+		{ "recipient a@b", false, false, 0, 0, 2 },
+		{ "not domain b", false, false, 0, 0, 3 },
+		{ "provider p", false, true, 0, 0, 2 },
+		{ "status held", false, false, QUERY_HELD, 0, 2 },
+		{ "status held,new", false, false, QUERY_HELD | QUERY_NEW, 0, 2 },
+		{ "status in-flight not status new", false, false,
 		  QUERY_IN_FLIGHT | QUERY_NEW, 0, 5 },
-		{ "0000007-1-1A 0000007-1-1B 0000007-1-1C", false, false, false, 0, 3, 3 },
-		{ "id 0000007-1-1A", false, false, false, 0, 1, 2 },
-		{ "id 0000007-1-1A size >1K", false, false, false, 0, 0, 4 },
-		{ "not id 0000007-1-1A", false, false, false, 0, 0, 3 },
+		{ "0000007-1-1A 0000007-1-1B 0000007-1-1C", false, false, 0, 3, 3 },
+		{ "id 0000007-1-1A", false, false, 0, 1, 2 },
+		{ "id 0000007-1-1A size >1K", false, false, 0, 0, 4 },
+		{ "not id 0000007-1-1A", false, false, 0, 0, 3 },
 	};
 
 	(void)state;
@@ -247,7 +247,6 @@ static void test_about(void **state)
 
 		assert_non_null(q);
 		if (query_is_empty(q) != cases[i].is_empty ||
-		    query_is_of_recipients(q) != cases[i].of_recipients ||
 		    query_has_provider(q) != cases[i].provider ||
 		    query_statuses(q) != cases[i].statuses ||
 		    query_ids(q, &ids) != cases[i].ids || used != cases[i].used)
