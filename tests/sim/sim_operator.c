@@ -1,6 +1,6 @@
 /*
- * sim_operator - somebody who suspends, resumes, holds, releases, retries and reroutes at random,
- * through the functions that control/ uses for the same.
+ * sim_operator - somebody who suspends, resumes, holds, releases, retries, reroutes and asks for
+ * mail at random, through the functions that control/ and receive/ use for the same.
  *
  * What he did is known here as well, so it can be held against the relay: once schedule_suspend has
  * returned, no slot that asks from then on gets a job for what it named, until schedule_resume is
@@ -242,6 +242,17 @@ static void move(struct node *n) SUSPENDS
 	found_free(f);
 }
 
+/* As if somebody behind a route said ETRN: a domain, the names below it, or all of the route. */
+static void wake(struct node *n) SUSPENDS
+{
+	const struct route *r = n->config->routes[sim_below(n->config->routes_n)];
+	struct str domain = STR("example");
+
+	if (internet.domains_n && sim_chance(700))
+		domain = str_of(internet.domains[sim_below(internet.domains_n)].name);
+	schedule_wake(n->schedule, r, domain, sim_chance(500));
+}
+
 /* False: nothing was held. */
 static bool release_all(struct node *n) SUSPENDS
 {
@@ -274,6 +285,8 @@ static void run(void *arg)
 
 		any |= release_all(n);
 		n->relented = !any && !sim.faulty;
+	} else if (sim_chance(200)) {
+		wake(n);
 	} else if (sim_chance(500)) {
 		move(n);
 	} else if (sim_chance(650)) {
