@@ -280,7 +280,8 @@
 		.fallback_note = "nobody",
 		.meaning = "Who may ask for the mail of this route to be sent now (ETRN, RFC "
 			   "1985).",
-		.detail = "It goes where the route says, not to whoever asks.",
+		.detail = "It goes where the route says, not to whoever asks: all that waits, in "
+			  "order of arrival, whatever time each message would wait.",
 		.example = "route branch { host 10.0.0.5; etrn from 10.0.0.0/24 }\n",
 		.since = "0.1",
 	},
@@ -294,6 +295,7 @@
 		.fallback_note = "the spool is the bound",
 		.meaning = "How much may wait for one domain; above it, new mail for it gets `452 "
 			   "4.2.2`.",
+		.detail = "After a reload what waits already counts, too.",
 		.example = "route branch { host 10.0.0.5; quota 2G 50000 messages }\n",
 		.since = "0.1",
 	},
@@ -327,7 +329,7 @@
 		.zero = "off",
 		.fallback = "1m",
 		.meaning = "How gently mail flows again to hosts that were down.",
-		.detail = "Within that time (`on` is 1m) the connections grow from one to all that "
+		.detail = "Within that time (`on` is 1m) the connections grow from two to all that "
 			  "are allowed.",
 		.example = "route branch { host 10.0.0.5; slow_start 5m }\n",
 		.since = "0.1",

@@ -103,7 +103,7 @@ static struct destination *destination_new(struct home *h, const struct route_ke
 	destination_configure(d);
 	destination_obey(d);
 	map_insert(&h->destinations, &d->node, k->hash);
-	list_push(&h->all, &d->in_home);
+	(d->is_mx ? list_push : list_push_front)(&h->all, &d->in_home);
 	return d;
 }
 

@@ -61,7 +61,7 @@ struct wake;
 
 /*
  * All destinations of a home, in pieces: the loop does other things in between. Each that is there
- * from the beginning to the end is seen once, those made meanwhile too.
+ * from the beginning to the end is seen once; of those made meanwhile those by MX.
  */
 struct walk {
 	struct post post;
@@ -78,7 +78,9 @@ struct home {
 	struct config *config;		/* counted; taken at the first use and at each reload */
 	uint64_t wait_max_ns;		/* of recorded times, whatever the wall clock did */
 	struct map destinations;
-	struct list all;		/* the same, in the order in which they were made */
+	/* the same: those of routes with hosts, then those by MX in the order in which they were
+	   made */
+	struct list all;
 	struct list walks;		/* those under way */
 	struct list wakes;		/* likewise, see wake.c; owned */
 	struct heap waiting;		/* of jobs, by next attempt (the loop's clock) */

@@ -88,7 +88,8 @@ void wakes_done(struct home *h)
 struct asking {
 	struct question question;
 	struct walk walk;
-	struct route_key key;
+	const struct route *route;
+	struct str domain;
 	unsigned found;
 };
 
@@ -107,10 +108,32 @@ static void wake(struct asking *a, struct destination *d)
 	destination_rouse(d);
 }
 
-static bool wake_one(struct question *q)
+/* Now: mail that came by a variant that has gone goes by the route itself. */
+static bool goes_by(const struct destination *d, const struct route *r)
+{
+	return d->route && str_eq(d->route->name, r->name);
+}
+
+static bool wake_named(struct question *q)
 {
 	struct asking *a = asking_of(q);
-	struct destination *d = destination_find(q->home, &a->key);
+
+	LIST_FOR(at, &q->home->all) {
+		struct destination *d = LIST_ENTRY(at, struct destination, in_home);
+
+		if (d->is_mx)
+			break;		/* so are all behind it */
+		if (goes_by(d, a->route))
+			wake(a, d);
+	}
+	return true;
+}
+
+static bool wake_domain(struct question *q)
+{
+	struct asking *a = asking_of(q);
+	struct route_key k = route_key_make(a->route->name, a->domain);
+	struct destination *d = destination_find(q->home, &k);
 
 	if (d)
 		wake(a, d);
@@ -120,9 +143,9 @@ static bool wake_one(struct question *q)
 static void wake_if_below(struct walk *w, struct destination *d)
 {
 	struct asking *a = CONTAINER_OF(w, struct asking, walk);
-	struct str name = destination_domain(d), top = a->key.domain;
+	struct str name = destination_domain(d), top = a->domain;
 
-	if (str_eq(destination_route(d), a->key.route) && str_ends_nocase(name, top) &&
+	if (goes_by(d, a->route) && str_ends_nocase(name, top) &&
 	    (!top.n || name.n == top.n || name.p[name.n - top.n - 1] == '.'))
 		wake(a, d);
 }
@@ -141,16 +164,17 @@ static bool wake_below(struct question *q)
 unsigned schedule_wake(struct schedule *s, const struct route *r, struct str domain, bool below)
 {
 	struct asking a = {
-		.question = { .schedule = s, .fn = wake_one },
+		.question = { .schedule = s, .fn = r->is_mx ? wake_below : wake_named },
 		.walk = { .step = wake_if_below, .done = walked },
-		.key = route_key_make(r->name, domain),
+		.route = r,
+		.domain = domain,
 	};
 
-	if (!r->is_mx || !below) {
-		question_ask(&a.question, home_of(s, a.key.hash));
+	if (!r->is_mx || below) {
+		question_ask_all(&a.question);
 		return a.found;
 	}
-	a.question.fn = wake_below;
-	question_ask_all(&a.question);
+	a.question.fn = wake_domain;
+	question_ask(&a.question, home_of(s, route_key_make(r->name, domain).hash));
 	return a.found;
 }

@@ -223,6 +223,21 @@ static void test_asked_gently(void **state)
 	finish();
 }
 
+static void add_old_variant(void)
+{
+	struct envelope_recipient to = { .address = STR("u@d2.example"),
+					 .route = STR("r2+0a1b2c3d") };
+	struct message *m = message_new(&(struct envelope){
+		.sender = STR("a@b.example"), .arrived_ms = stepped_wall(NULL),
+		.recipients = &to, .recipients_n = 1,
+	}, NULL);
+
+	m->recipients[0].next_ms = m->arrived_ms + 3600000;
+	schedule_add(rig.schedule, m);
+	message_unref(m);
+	stepped_run(SECOND);
+}
+
 /* By MX a domain is a destination, and there may be others below a name. */
 static void test_domains(void **state)
 {
@@ -247,6 +262,23 @@ static void test_domains(void **state)
 	assert_int_equal(all.found, 20);
 	stepped_run(MINUTE);
 	assert_int_equal(rig.jobs_done, 50);
+	finish();
+}
+
+/* Mail by a rule's variant of a route that has gone goes by the route itself. */
+static void test_variants(void **state)
+{
+	struct call call = { .route = "r2" };
+
+	(void)state;
+	setup_deferring();
+	add_deferred(10, "6", "d6.example");
+	add_deferred(5, "2", "r2");
+	add_old_variant();
+	rig_call(wake, &call);
+	assert_int_equal(call.found, 5 + 1);
+	stepped_run(MINUTE);
+	assert_int_equal(rig.jobs_done, 6);
 	finish();
 }
 
@@ -435,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_not_yet),
 		cmocka_unit_test(test_asked_gently),
 		cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_variants),
 		cmocka_unit_test(test_woken_parts),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_quota),
