@@ -13,9 +13,9 @@
 #include "base/mem.h"
 #include "net/loop.h"
 
-static uint64_t world_below(void *arg, uint64_t below)
+uint64_t world_below(void *world, uint64_t below)
 {
-	struct world *w = arg;
+	struct world *w = world;
 	uint64_t v;
 
 	w->random(w, &v, sizeof(v));

@@ -20,6 +20,9 @@ struct exchangers {
 enum failure mx_find(struct dns *d, struct str domain, uint16_t port, struct arena *a,
 		     struct exchangers *ret) SUSPENDS;
 
+/* A random number below that; world: a struct world. */
+uint64_t world_below(void *world, uint64_t below);
+
 /*
  * Pure, RFC 5321 5.1: hosts with a preference of this or a higher number are not to be tried, as
  * the one whose number it is is ourselves. hosts by preference; returns how many are left.

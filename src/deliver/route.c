@@ -64,15 +64,6 @@ unsigned route_order(const struct route *r, const enum host_state *states,
 	return n;
 }
 
-static uint64_t world_below(void *arg, uint64_t below)
-{
-	struct world *w = arg;
-	uint64_t v;
-
-	w->random(w, &v, sizeof(v));
-	return v % below;
-}
-
 unsigned route_families(const struct route *r, const struct source *s)
 {
 	unsigned families = DNS_IPV4 | DNS_IPV6;

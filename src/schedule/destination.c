@@ -339,8 +339,12 @@ void destination_down(struct destination *d, struct way *way, struct str said)
 	tell_of_rest(d, wait, said);
 }
 
-void destination_works(struct destination *d, struct way *way)
+void destination_works(struct destination *d, struct way *way, bool settled)
 {
+	if (d->was_down && settled) {
+		d->was_down = false;
+		wake_jobs(d);
+	}
 	if (d->failures || d->probing) {
 		d->failures = 0;
 		d->probing = false;

@@ -227,7 +227,8 @@ unsigned destination_slots_max(const struct destination *d);
 void destination_update(struct destination *d);
 /* way: by which it was found down; its connections may be one too many instead */
 void destination_down(struct destination *d, struct way *way, struct str said);
-void destination_works(struct destination *d, struct way *way);
+/* settled: it did not just put off what it was given */
+void destination_works(struct destination *d, struct way *way, bool settled);
 void destination_pause(struct destination *d, uint64_t ns);
 void destination_wake(struct destination *d);	/* its rest is over */
 /* The same because somebody asks for it; that must not lengthen the next one. May free it. */

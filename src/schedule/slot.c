@@ -185,12 +185,9 @@ static void learn(struct slot *slot)
 		text_set(&d->last, str_of(slot->said));
 	if (slot->epoch != d->epoch)
 		return;
-	if (slot->learnt == DESTINATION_WORKS && d->was_down && slot->result == JOB_SETTLED) {
-		d->was_down = false;
-		wake_jobs(d);
-	}
 	if (slot->learnt == DESTINATION_WORKS)
-		destination_works(d, is_shy(slot) ? NULL : slot->way);
+		destination_works(d, is_shy(slot) ? NULL : slot->way,
+				  slot->result == JOB_SETTLED);
 	else if (slot->learnt == DESTINATION_DOWN)
 		destination_down(d, slot->way, str_of(slot->said));
 }
