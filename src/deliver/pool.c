@@ -17,6 +17,7 @@
 
 #define IDLE_MAX 256		/* per core; the oldest goes first */
 #define LOOK_MS 1000
+#define PROMISED_MS 20		/* between two looks at those that are promised and wanted */
 #define QUIT_MS 2000
 
 void pool_init(struct pool *p)
@@ -38,10 +39,15 @@ static uint64_t key_of(const struct endpoint *e, enum route_protocol protocol,
 	return endpoint_hash(e) + protocol + (source ? source->hash : 0);
 }
 
+static unsigned this_core(void)
+{
+	return loop_index(loop_self());
+}
+
 static void take_out(struct pool *p, struct client *c)
 {
 	if (c->way)
-		way_idle_remove(c->way, loop_index(loop_self()));
+		way_idle_remove(c->way, this_core());
 	map_remove(&p->by_endpoint, &c->in_pool);
 	list_remove(&c->in_list);
 	p->n--;
@@ -84,7 +90,7 @@ struct client *pool_take(struct pool *p, const struct endpoint *e, enum route_pr
 /* The one that was used last: its octets are the warmest. */
 struct client *pool_take_promised(struct pool *p, struct way *w)
 {
-	way_idle_add(w, loop_index(loop_self()));	/* the promise ends */
+	way_idle_add(w, this_core());		/* the promise ends */
 	for (struct list *at = p->idle.prev; at != &p->idle; at = at->prev) {
 		struct client *c = LIST_ENTRY(at, struct client, in_list);
 
@@ -110,6 +116,12 @@ static bool is_wanted(const struct client *c)
 	return c->way && way_wanted(c->way);
 }
 
+/* And the others are enough for the slots that were promised one. */
+static bool is_spare(const struct client *c)
+{
+	return way_idle_is_spare(c->way, this_core());
+}
+
 static bool is_leaving(const struct pool *p, const struct way *w)
 {
 	LIST_FOR(at, &p->leaving)
@@ -120,14 +132,19 @@ static bool is_leaving(const struct pool *p, const struct way *w)
 
 /*
  * One of each way that is wanted, the oldest; when it is gone there may be nobody any more who
- * waits. False: there is none.
+ * waits. Those that are promised stay for their slots, but a slot may have no use for its own:
+ * .reclaiming says to look again. False: none goes now.
  */
 static bool reclaim(struct pool *p)
 {
+	p->reclaiming = false;
 	LIST_FOR(at, &p->idle) {
 		struct client *c = LIST_ENTRY(at, struct client, in_list);
 
-		if (is_wanted(c) && !is_leaving(p, c->way))
+		if (!is_wanted(c))
+			continue;
+		p->reclaiming = true;
+		if (is_spare(c) && !is_leaving(p, c->way))
 			retire(p, c);
 	}
 	return !list_is_empty(&p->leaving);
@@ -167,11 +184,13 @@ static void keeper_run(void *arg)
 	struct pool *p = arg;
 
 	do {
+		bool again;
+
 		look(p);
-		p->reclaiming = p->reclaiming && reclaim(p);
+		again = p->reclaiming && reclaim(p);
 		say_farewells(p);
-		if (p->n && !p->closing && !p->reclaiming && list_is_empty(&p->leaving))
-			task_wait(in_ms(LOOK_MS));
+		if (p->n && !p->closing && !again && list_is_empty(&p->leaving))
+			task_wait(in_ms(p->reclaiming ? PROMISED_MS : LOOK_MS));
 	} while (p->n || !list_is_empty(&p->leaving));
 	p->keeper = NULL;
 }
@@ -198,7 +217,7 @@ static void wake_keeper(struct pool *p)
 static void not_idle(struct client *c)
 {
 	if (c->counted)
-		way_idle_remove(c->way, loop_index(loop_self()));
+		way_idle_remove(c->way, this_core());
 	c->counted = false;
 }
 
@@ -211,7 +230,7 @@ void pool_put(struct pool *p, struct client *c, uint64_t idle_ns)
 	}
 	reply_reader_done(&c->reader);
 	reply_reader_init(&c->reader);
-	if (p->closing || !idle_ns || !client_may_go_on(c) || is_wanted(c)) {
+	if (p->closing || !idle_ns || !client_may_go_on(c)) {
 		not_idle(c);
 		list_push(&p->leaving, &c->in_list);
 		wake_keeper(p);
@@ -224,9 +243,10 @@ void pool_put(struct pool *p, struct client *c, uint64_t idle_ns)
 	map_insert(&p->by_endpoint, &c->in_pool, key_of(&c->endpoint, c->protocol, c->source));
 	p->n++;
 	if (c->way && !c->counted)
-		way_idle_add(c->way, loop_index(loop_self()));
+		way_idle_add(c->way, this_core());
 	c->counted = false;
-	if (!p->keeper || !list_is_empty(&p->leaving))
+	p->reclaiming |= is_wanted(c);
+	if (!p->keeper || p->reclaiming || !list_is_empty(&p->leaving))
 		wake_keeper(p);
 }
 

@@ -125,8 +125,10 @@ bool way_wanted(const struct way *w);
  * of it; so when the last reference to the way goes, what was added and taken must be even.
  */
 void way_idle_add(struct way *w, unsigned core);
+bool way_idle_is_spare(const struct way *w, unsigned core);	/* one that nobody was promised */
 void way_idle_remove(struct way *w, unsigned core);
-bool way_idle_promise(struct way *w, unsigned *ret_core);
+/* first: the core that is looked at first */
+bool way_idle_promise(struct way *w, unsigned first, unsigned *ret_core);
 
 /*
  * When both way_pass (one recipient) and way_connect would go, by the world's clock: 0: now; the

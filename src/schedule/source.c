@@ -386,7 +386,7 @@ static bool promise_idle(struct destination *d, struct source_way *w, unsigned *
 {
 	unsigned core;
 
-	if (!way_idle_promise(w->way, &core))
+	if (!way_idle_promise(w->way, loop_index(d->home->loop), &core))
 		return false;
 	if (!w->promises_on)
 		w->promises_on = mem_calloc(d->home->schedule->homes_n, sizeof(uint16_t));
@@ -474,14 +474,31 @@ void slot_take_permit(struct slot *slot)
 	slot->permit = true;
 }
 
+/*
+ * The first slot of an MX destination, or one whose permit was withdrawn: where a connection is
+ * idle on another core the next slot is started there, for it.
+ */
 bool slot_enter(struct slot *slot)
 {
 	struct destination *d = slot->destination;
+	unsigned core, here = loop_index(slot->loop);
 	struct source_way *w;
 	struct choice c;
 
 	choose(d, NULL, UINT64_MAX, &c);
 	w = way_entry(d, c.source);	/* once, as above */
+	if (way_idle_promise(w->way, here, &core)) {
+		if (core == here) {
+			if (d->line == LINE_CONNECT)
+				destination_line_leave(d);
+			slot_take_way(slot, w);
+			slot->takes_idle = true;
+			return true;
+		}
+		way_idle_add(w->way, core);
+		if (!d->is_mx || d->knows_provider)
+			return false;	/* destination_enter will find it */
+	}
 	if (!connect_by(d, w->way))
 		return false;
 	slot_take_way(slot, w);

@@ -517,15 +517,21 @@ void way_idle_remove(struct way *w, unsigned core)
 	atomic_fetch_sub(&w->idle_on[core], 1);
 }
 
-bool way_idle_promise(struct way *w, unsigned *ret_core)
+bool way_idle_is_spare(const struct way *w, unsigned core)
+{
+	return atomic_load(&w->idle_on[core]) > 0;
+}
+
+bool way_idle_promise(struct way *w, unsigned first, unsigned *ret_core)
 {
 	for (unsigned i = 0; i < w->limits->cores_n; i++) {
-		int32_t n = atomic_load(&w->idle_on[i]);
+		unsigned core = (first + i) % w->limits->cores_n;
+		int32_t n = atomic_load(&w->idle_on[core]);
 
-		while (n > 0 && !atomic_compare_exchange_weak(&w->idle_on[i], &n, n - 1))
+		while (n > 0 && !atomic_compare_exchange_weak(&w->idle_on[core], &n, n - 1))
 			;
 		if (n > 0) {
-			*ret_core = i;
+			*ret_core = core;
 			return true;
 		}
 	}
