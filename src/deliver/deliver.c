@@ -109,6 +109,7 @@ static void ask(struct delivery *v) SUSPENDS
 
 	attempt_find_provider(v);
 	c = v->client;
+	v->slot.spent = c && !client_may_go_on(c);
 	v->slot.leaves_idle = c && !c->broken && c->way && c->way == v->slot.way &&
 			      client_may_go_on(c) && v->route && v->route->idle_ns;
 	schedule_turn(v->deliver->schedule, &v->slot);

@@ -15,7 +15,8 @@ struct client_limits;
 
 /* Where one connection is counted; zeroed at the start. */
 struct connection_counts {
-	struct counted *at[LIMITS_PER_SENDER_MAX];	/* private: one limit's count for one client */
+	/* private: one limit's count for one client */
+	struct counted *at[LIMITS_PER_SENDER_MAX];
 	unsigned n;
 };
 

@@ -160,6 +160,8 @@ struct slot {
 	char said[160];			/* why it is down or deferred: for queue show and the log */
 	/* its connection of .way goes to this core's pool if there is nothing more to do */
 	bool leaves_idle;
+	/* its connection is over: with sources to choose from the slot ends, the next draws anew */
+	bool spent;
 	/* what a reply asked for (config.h), the gravest of this job; REACT_NONE, _BOUNCE, _DEFER:
 	   nothing for the home to do */
 	enum reaction reaction;

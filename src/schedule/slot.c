@@ -226,6 +226,8 @@ static bool may_go_on(struct slot *slot, bool was_down)
 		return false;
 	if (!slot->known)
 		return true;
+	if (slot->spent && slot->source)
+		return false;
 	return !was_down && h->slots <= h->slots_max && !others_wait(d) && way_is_right(slot);
 }
 

@@ -4,13 +4,14 @@
  *
  * A destination has a way per source of its route's pool, made when it is first needed, and made
  * anew when the configuration or its provider changed. A slot draws one by weight among those that
- * are open and keeps it to its end. When none will be for a while, the spare ones (of weight 0) are
- * looked at; when a warm-up cap is why, the pool named as the overflow. When nothing is open the
- * destination stands in line where a gate opens first: in one line at a time, for a connection
- * (before a slot starts) or for a message (in its turn), by one struct limit_waiter. While it
- * stands there and was not called it starts no slots; those that work go on and ask in its name.
- * Who was called and cannot come, because the relay's slots are all in use, leaves the line: the
- * gate is for the next.
+ * are open and keeps it to the end of its connection, or slots that never run out of mail would
+ * keep the shares that chance gave them. When none will be open for a while, the spare ones (of
+ * weight 0) are looked at; when a warm-up cap is why, the pool named as the overflow. When nothing
+ * is open the destination stands in line where a gate opens first: in one line at a time, for a
+ * connection (before a slot starts) or for a message (in its turn), by one struct limit_waiter.
+ * While it stands there and was not called it starts no slots; those that work go on and ask in its
+ * name. Who was called and cannot come, because the relay's slots are all in use, leaves the line:
+ * the gate is for the next.
  */
 #include "schedule/home.h"
 

@@ -296,10 +296,13 @@ static void put_back(struct slot *slot)
 	slot->next_ms = loop_wall_ms() + 300000;
 }
 
+static bool one_each;		/* messages on a connection */
+
 static void refuse(struct slot *slot)
 {
 	unsigned at = slot->source ? (unsigned)(slot->source->text[1] - '0') : 3;
 
+	slot->spent = one_each;
 	if (!refused_source || (slot->source && !strchr(refused_source, slot->source->text[1]))) {
 		source_done[at]++;
 		return;
@@ -320,6 +323,7 @@ static void begin_sources(unsigned workers, const char *pool)
 	rig.work_hook = refuse;
 	refused_source = NULL;
 	refused_n = 0;
+	one_each = false;
 }
 
 static void test_shares(void **state)
@@ -332,6 +336,19 @@ static void test_shares(void **state)
 		stepped_run(MILLISECOND);
 	}
 	stepped_run(MINUTE);
+	assert_int_equal(source_done[0] + source_done[1], 400);
+	assert_in_range(source_done[0], 240, 360);
+	rig_close();
+}
+
+/* A backlog keeps two slots busy, but each new connection is from a source drawn anew. */
+static void test_shares_of_a_backlog(void **state)
+{
+	(void)state;
+	begin_sources(1, "source main");
+	one_each = true;
+	add(400, "1");
+	stepped_run(2 * MINUTE);
 	assert_int_equal(source_done[0] + source_done[1], 400);
 	assert_in_range(source_done[0], 240, 360);
 	rig_close();
@@ -558,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_shares_of_a_backlog),
 		cmocka_unit_test(test_other_source),
 		cmocka_unit_test(test_source_suspended_before_the_first_turn),
 		cmocka_unit_test(test_no_other_source),
