@@ -410,6 +410,7 @@ void client_free(struct client *c)
 	tls_context_unref(c->trust.context);
 	mem_free((char *)(uintptr_t)c->trust.host.p);
 	mem_free((char *)(uintptr_t)c->trust.login.p);
+	mem_free((char *)(uintptr_t)c->trust.name.p);
 	mem_free(c->path);
 	mem_free(c);
 }

@@ -28,7 +28,7 @@ struct client {
 	struct reply_reader reader;
 	struct offers offers;
 	unsigned offered;		/* OFFER_* */
-	/* what it proved; .context counted, .host and .login owned */
+	/* what it proved; .context counted, .host, .login and .name owned */
 	struct trust trust;
 	enum tls_problem tls_problem;	/* why a handshake failed */
 	char tls[96];			/* "TLSv1.3 TLS_AES_256_GCM_SHA384 dane", or "" */

@@ -47,6 +47,17 @@ static struct tls_wish wish_of(const struct trust *t)
 	return w;
 }
 
+/* RFC 7672 3.2.2: the host's names come first, so what they prove serves its other domains, too. */
+static void note_dane(struct client *c, const struct trust *wanted)
+{
+	if (!stream_tls_record(c->stream, &c->trust.record) ||
+	    c->trust.record.usage == TLSA_END_ENTITY)
+		return;
+	for (unsigned i = 0; i < wanted->names_n && !c->trust.name.n; i++)
+		if (stream_tls_holds(c->stream, wanted->names[i]))
+			c->trust.name = str_make(str_dup(wanted->names[i]), wanted->names[i].n);
+}
+
 static void note_proof(struct client *c, const struct trust *wanted)
 {
 	const struct tls_facts *f = stream_tls(c->stream);
@@ -54,6 +65,8 @@ static void note_proof(struct client *c, const struct trust *wanted)
 	c->trust.is_encrypted = true;
 	c->trust.level = wanted->level > TRUST_ENCRYPT && f->verified ? wanted->level
 								       : TRUST_ENCRYPT;
+	if (c->trust.level == TRUST_DANE)
+		note_dane(c, wanted);
 	snprintf(c->tls, sizeof(c->tls), "%s %s %s", f->version, f->cipher,
 		 trust_level_name(c->trust.level));
 	log_begin(LOG_SECURED);

@@ -64,9 +64,15 @@ void tls_context_unref(struct tls_context *c);	/* NULL is fine */
 /* What a client demands of a server. */
 enum tls_demand {
 	TLS_ANY,		/* encryption; the certificate is not looked at */
-	TLS_PKIX,		/* a trusted chain, and one of the names */
-	TLS_DANE,		/* RFC 7672: one of the TLSA records; names for usage 2 */
+	/* a trusted chain, and one of the names, in the subjectAltName (RFC 9525 2, 8461 4.1) */
+	TLS_PKIX,
+	/* RFC 7672: one of the TLSA records; of usage 2 also one of the names, there or, where it
+	   has no DNS names, as the common name */
+	TLS_DANE,
 };
+
+#define TLSA_AUTHORITY 2		/* DANE-TA (RFC 7218) */
+#define TLSA_END_ENTITY 3		/* DANE-EE */
 
 struct tlsa {
 	uint8_t usage, selector, matching;
@@ -114,6 +120,13 @@ struct tls_facts {
 };
 
 const struct tls_facts *stream_tls(const struct stream *s);	/* NULL: plain */
+/*
+ * A client's, of a server that was verified. By which record TLS_DANE was met, borrowed from the
+ * stream; false: there is none. And whether its certificate holds for a name by the rules of the
+ * demand.
+ */
+bool stream_tls_record(const struct stream *s, struct tlsa *ret);
+bool stream_tls_holds(const struct stream *s, struct str name);
 /* Whether the peer's certificate names this host or address (only for one that was verified). */
 bool stream_tls_names(const struct stream *s, struct str name);
 

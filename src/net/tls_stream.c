@@ -269,9 +269,22 @@ int stream_tls_accept(struct stream *s, struct tls_context *c, uint64_t deadline
 	return shake_hands(s, deadline);
 }
 
+/*
+ * Names of a certificate by an authority of the web's kind stand in its subjectAltName, and nowhere
+ * else: RFC 8461 4.1 asks for that of MTA-STS, RFC 9525 2 of everybody. Such authorities have long
+ * since vouched for nothing that stands in a common name alone.
+ */
+#define FLAGS_PKIX (X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
+/*
+ * Of DANE (usage 2) the authority is the domain's own, and its software may be old: the common name
+ * counts where the certificate has no DNS name in its subjectAltName (RFC 7672 3.2.3, RFC 6125
+ * 6.4.4).
+ */
+#define FLAGS_DANE X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
+
 static bool demand_names(SSL *ssl, const struct tls_wish *w)
 {
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	SSL_set_hostflags(ssl, FLAGS_PKIX);
 	for (unsigned i = 0; i < w->names_n; i++) {
 		char name[256];
 
@@ -292,6 +305,7 @@ static bool demand_records(SSL *ssl, const struct tls_wish *w)
 	if (SSL_dane_enable(ssl, base) <= 0)
 		return false;
 	SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	SSL_set_hostflags(ssl, FLAGS_DANE);
 	for (unsigned i = 1; i < w->names_n; i++) {
 		str_copy(base, sizeof(base), w->names[i]);
 		SSL_add1_host(ssl, base);
@@ -299,7 +313,7 @@ static bool demand_records(SSL *ssl, const struct tls_wish *w)
 	for (unsigned i = 0; i < w->records_n; i++) {
 		const struct tlsa *r = &w->records[i];
 
-		if (r->usage == 2 || r->usage == 3)
+		if (r->usage == TLSA_AUTHORITY || r->usage == TLSA_END_ENTITY)
 			usable += SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching,
 						    (const unsigned char *)r->data.p,
 						    r->data.n) > 0;
@@ -342,4 +356,29 @@ int stream_tls_connect(struct stream *s, struct tls_context *c, const struct tls
 	s->tls->problem = w->demand == TLS_DANE ? TLS_TLSA_INVALID : TLS_VALIDATION_FAILURE;
 	str_copy(s->tls->why, sizeof(s->tls->why), STR("nothing to verify the host by"));
 	return -EPROTO;
+}
+
+/* ---- what was proved */
+
+bool stream_tls_record(const struct stream *s, struct tlsa *ret)
+{
+	const unsigned char *data;
+	struct tlsa t;
+	size_t n;
+
+	if (!stream_tls(s) || !s->tls->facts.verified || s->tls->demand != TLS_DANE ||
+	    SSL_get0_dane_tlsa(s->tls->ssl, &t.usage, &t.selector, &t.matching, &data, &n) < 0)
+		return false;
+	t.data = str_make((const char *)data, n);
+	*ret = t;
+	return true;
+}
+
+bool stream_tls_holds(const struct stream *s, struct str name)
+{
+	X509 *x = stream_tls(s) && s->tls->facts.verified ? SSL_get0_peer_certificate(s->tls->ssl)
+							 : NULL;
+	unsigned flags = s->tls && s->tls->demand == TLS_DANE ? FLAGS_DANE : FLAGS_PKIX;
+
+	return x && name.n && X509_check_host(x, name.p, name.n, flags, NULL) > 0;
 }

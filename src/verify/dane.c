@@ -22,8 +22,8 @@ bool tlsa_parse(const struct dns_record *r, struct tlsa *ret)
 		return false;
 	t = (struct tlsa){ r->p[0], r->p[1], r->p[2],
 			   str_make((const char *)r->p + 3, r->n - 3u) };
-	if ((t.usage != 2 && t.usage != 3) || t.selector > 1 || t.matching > 2 ||
-	    (lengths[t.matching] && t.data.n != lengths[t.matching]))
+	if ((t.usage != TLSA_AUTHORITY && t.usage != TLSA_END_ENTITY) || t.selector > 1 ||
+	    t.matching > 2 || (lengths[t.matching] && t.data.n != lengths[t.matching]))
 		return false;
 	*ret = t;
 	return true;

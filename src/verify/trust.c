@@ -86,6 +86,36 @@ static bool is_named(const struct trust *t, const struct trust *wanted)
 	return str_eq_nocase(t->host, wanted->host);
 }
 
+static bool is_same_record(const struct tlsa *a, const struct tlsa *b)
+{
+	return a->usage == b->usage && a->selector == b->selector && a->matching == b->matching &&
+	       str_eq(a->data, b->data);
+}
+
+static bool has_record(const struct trust *wanted, const struct tlsa *record)
+{
+	for (unsigned i = 0; i < wanted->records_n; i++)
+		if (is_same_record(&wanted->records[i], record))
+			return true;
+	return false;
+}
+
+static bool has_name(const struct trust *wanted, struct str name)
+{
+	for (unsigned i = 0; i < wanted->names_n; i++)
+		if (str_eq_nocase(wanted->names[i], name))
+			return true;
+	return false;
+}
+
+/* The host's name was said in the handshake and decides what answers there: it must be the same. */
+static bool covers_dane(const struct trust *has, const struct trust *wanted)
+{
+	return has->level == TRUST_DANE && is_named(has, wanted) &&
+	       has_record(wanted, &has->record) &&
+	       (has->record.usage == TLSA_END_ENTITY || has_name(wanted, has->name));
+}
+
 bool trust_covers(const struct trust *has, const struct trust *wanted)
 {
 	if (!str_eq(has->login, wanted->login) || has->is_implicit != wanted->is_implicit)
@@ -106,7 +136,7 @@ bool trust_covers(const struct trust *has, const struct trust *wanted)
 	case TRUST_DANE:
 		break;
 	}
-	return has->is_encrypted && has->level == TRUST_DANE && is_named(has, wanted);
+	return has->is_encrypted && covers_dane(has, wanted);
 }
 
 const char *trust_level_name(enum trust_level l)

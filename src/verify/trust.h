@@ -74,6 +74,10 @@ struct trust {
 	struct tls_context *context;
 	struct str host;		/* its name, for SNI and certificates */
 	struct str login;		/* user and mechanism; empty: none */
+	/* ---- there only, of TRUST_DANE: the record that it met, borrowed from its stream, and of
+	   usage 2 the first of .names that its certificate has */
+	struct tlsa record;
+	struct str name;
 	/* ---- wanted only */
 	const struct str *names;
 	unsigned names_n;
@@ -82,7 +86,12 @@ struct trust {
 	enum trust_wish wish;
 };
 
-/* May a message that wants that go over a connection that has this? Same endpoint and source. */
+/*
+ * May a message that wants that go over a connection that has this? Same endpoint and source. By
+ * DANE: whether a handshake now, for this message's domain, would find the same (RFC 7672 3.1,
+ * 3.2): the record that was met is still one of the host's; and, of usage 2, the name that was
+ * found is one that may be found for this domain. Usage 3 knows no names.
+ */
 bool trust_covers(const struct trust *has, const struct trust *wanted);
 
 const char *trust_level_name(enum trust_level l);	/* "none", "dane", ...: for the log */

@@ -67,8 +67,8 @@ static void made_done(struct made *m)
 	EVP_PKEY_free(m->key);
 }
 
-/* PEM; to be freed. */
-static struct str pem_of(X509 *x, EVP_PKEY *key)
+/* PEM, of a certificate and the one above, or of a key; to be freed. */
+static struct str pem_of_chain(X509 *x, X509 *above, EVP_PKEY *key)
 {
 	BIO *b = BIO_new(BIO_s_mem());
 	char *p, *copy;
@@ -76,12 +76,19 @@ static struct str pem_of(X509 *x, EVP_PKEY *key)
 
 	if (x)
 		PEM_write_bio_X509(b, x);
-	else
+	if (above)
+		PEM_write_bio_X509(b, above);
+	if (key)
 		PEM_write_bio_PrivateKey(b, key, NULL, NULL, 0, NULL, NULL);
 	n = BIO_get_mem_data(b, &p);
 	copy = mem_dup(p, (size_t)n);
 	BIO_free(b);
 	return str_make(copy, (size_t)n);
+}
+
+static struct str pem_of(X509 *x, EVP_PKEY *key)
+{
+	return pem_of_chain(x, NULL, key);
 }
 
 /* ---- a signer that takes its time, as another process would */
@@ -123,7 +130,8 @@ static void keys_done(struct keys *k)
 static struct tls_identity *identity(struct keys *k, const char *kind, const char *names, long days)
 {
 	struct made m = make(kind, &k->authority, names, days);
-	struct str chain = pem_of(m.x, NULL), key = pem_of(NULL, m.key);
+	/* with its authority: who has only the digest of that needs it (RFC 7671 5.2.1) */
+	struct str chain = pem_of_chain(m.x, k->authority.x, NULL), key = pem_of(NULL, m.key);
 	struct buf error = BUF_INIT(256);
 	struct tls_identity *i;
 
@@ -334,6 +342,10 @@ static void demands_task(void *arg)
 		{ "DNS:*.example", 5, false, "mx.example", -EPROTO, TLS_CERTIFICATE_HOST_MISMATCH },
 		{ "DNS:other.example", 5, false, "mx.example", -EPROTO,
 		  TLS_CERTIFICATE_HOST_MISMATCH },
+		/* all have the common name "host": it never counts (RFC 9525 2, RFC 8461 4.1) */
+		{ "email:a@mx.example", 5, false, "host", -EPROTO, TLS_CERTIFICATE_HOST_MISMATCH },
+		{ "DNS:m*.host.example", 5, false, "mx.host.example", -EPROTO,
+		  TLS_CERTIFICATE_HOST_MISMATCH },
 		{ "DNS:mx.example", -1, false, "mx.example", -EPROTO, TLS_CERTIFICATE_EXPIRED },
 		{ "DNS:mx.example", 5, true, "mx.example", -EPROTO, TLS_CERTIFICATE_NOT_TRUSTED },
 		{ "DNS:mx.example", -1, true, NULL, 0, TLS_NO_PROBLEM },
@@ -456,6 +468,64 @@ static void test_dane(void **state)
 {
 	(void)state;
 	run_in_task(dane_task, NULL);
+}
+
+/*
+ * The authority of the domain (2 0 1): names count; the common name, which is "host" in all, only
+ * where the certificate has no DNS name (RFC 7672 3.2.3). And what is told of the proof.
+ */
+static void dane_authority_task(void *arg)
+{
+	static const struct {
+		const char *names, *wanted[2];
+		int result, held;	/* which of them the certificate has, from 1 on */
+	} rows[] = {
+		{ "DNS:mx.example", { "mx.example", "other.example" }, 0, 1 },
+		{ "DNS:mx.example", { "other.example", "mx.example" }, 0, 2 },
+		{ "DNS:mx.example", { "other.example", "host" }, -EPROTO, 0 },
+		{ "email:a@mx.example", { "other.example", "host" }, 0, 2 },
+		{ "email:a@mx.example", { "other.example", "mx.example" }, -EPROTO, 0 },
+		{ "DNS:*.host.example", { "mx.host.example", "host" }, 0, 1 },
+		{ "DNS:m*.host.example", { "mx.host.example", "host" }, -EPROTO, 0 },
+	};
+	unsigned char *der = NULL, ca[32];
+	struct keys k;
+	int n;
+
+	(void)arg;
+	keys_init(&k);
+	n = i2d_X509(k.authority.x, &der);
+	EVP_Digest(der, (size_t)n, ca, NULL, EVP_sha256(), NULL);
+	OPENSSL_free(der);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tls_identity *id = identity(&k, "P-256", rows[i].names, 5);
+		const struct tlsa record = { 2, 0, 1, str_make((char *)ca, 32) };
+		const struct str names[] = { str_of(rows[i].wanted[0]), str_of(rows[i].wanted[1]) };
+		struct side server = { .context = server_of(&id, 1, TLS_1_2, false) };
+		struct side client = { .context = client_of(&k, NULL),
+				       .wish = { TLS_DANE, names[0], names, 2, &record, 1 } };
+		struct tlsa met = { 0 };
+
+		shake(&server, &client);
+		if (client.result != rows[i].result)
+			fprintf(stderr, "row %zu\n", i);
+		CHECK_EQ(client.result, rows[i].result);
+		CHECK_EQ(stream_tls_record(client.stream, &met), rows[i].result == 0);
+		CHECK(rows[i].result || (met.usage == 2 && str_eq(met.data, record.data)));
+		for (int j = 0; j < 2; j++)
+			CHECK_EQ(stream_tls_holds(client.stream, names[j]), rows[i].held == j + 1);
+		drop(&server, &client);
+		tls_context_unref(server.context);
+		tls_context_unref(client.context);
+		tls_identity_unref(id);
+	}
+	keys_done(&k);
+}
+
+static void test_dane_authority(void **state)
+{
+	(void)state;
+	run_in_task(dane_authority_task, NULL);
 }
 
 /* ---- several identities, clients' certificates */
@@ -635,6 +705,7 @@ int main(void)
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_demands),
 		cmocka_unit_test(test_dane),
+		cmocka_unit_test(test_dane_authority),
 		cmocka_unit_test(test_identities),
 		cmocka_unit_test(test_rough),
 		cmocka_unit_test(test_updates),

@@ -102,7 +102,10 @@ static void test_never_downgrade(void **state)
 static void test_reuse(void **state)
 {
 	struct tls_context *one = (struct tls_context *)"1", *two = (struct tls_context *)"2";
-	static const struct str a = STR("a.example"), b = STR("b.example");
+	static const struct str a = STR("a.example"), b = STR("b.example"), c = STR("c.example");
+	static const struct str a_and_b[] = { STR("a.example"), STR("b.example") };
+	static const struct tlsa key[] = { { 3, 1, 1, STR("1") }, { 3, 1, 1, STR("2") } };
+	static const struct tlsa authority = { 2, 0, 1, STR("1") };
 	const struct {
 		const char *name;
 		struct trust has, wants;
@@ -136,6 +139,35 @@ static void test_reuse(void **state)
 		{"verified, for DANE",
 		 {.level = TRUST_PKIX, .is_encrypted = true, .context = one, .host = a},
 		 {.level = TRUST_DANE, .context = one, .host = a},
+		 false},
+		{"DANE for DANE, by the same record",
+		 {.level = TRUST_DANE, .is_encrypted = true, .context = one, .host = a,
+		  .record = key[0]},
+		 {.level = TRUST_DANE, .context = one, .host = a, .records = key, .records_n = 2,
+		  .names = &b, .names_n = 1},
+		 true},
+		{"DANE, by a record that is gone",
+		 {.level = TRUST_DANE, .is_encrypted = true, .context = one, .host = a,
+		  .record = key[0]},
+		 {.level = TRUST_DANE, .context = one, .host = a, .records = key + 1,
+		  .records_n = 1},
+		 false},
+		{"DANE, for another host",
+		 {.level = TRUST_DANE, .is_encrypted = true, .context = one, .host = a,
+		  .record = key[0]},
+		 {.level = TRUST_DANE, .context = one, .host = b, .records = key, .records_n = 2},
+		 false},
+		{"DANE, by the host's name, for another domain",
+		 {.level = TRUST_DANE, .is_encrypted = true, .context = one, .host = a,
+		  .record = authority, .name = a},
+		 {.level = TRUST_DANE, .context = one, .host = a, .records = &authority,
+		  .records_n = 1, .names = a_and_b, .names_n = 2},
+		 true},
+		{"DANE, by a domain's name, for another domain",
+		 {.level = TRUST_DANE, .is_encrypted = true, .context = one, .host = a,
+		  .record = authority, .name = c},
+		 {.level = TRUST_DANE, .context = one, .host = a, .records = &authority,
+		  .records_n = 1, .names = a_and_b, .names_n = 2},
 		 false},
 		{"DANE, for names",
 		 {.level = TRUST_DANE, .is_encrypted = true, .context = one, .host = a},
