@@ -5,10 +5,9 @@
  * the other is waited for LATE_NS only once the other has addresses; its question goes on for the
  * cache, where its failure then stands.
  *
- * A server that does not know answers like one that knows of no records, but without a SOA
- * (RFC 2308 2.2: a referral). There are load balancers, too, that leave it out where they should
- * not. So "no records" without a SOA is believed where the other family has addresses, and else
- * counts as "the servers cannot tell": a mistake in somebody's resolver must not bounce mail.
+ * "No records" without a SOA (stored_is_unsure) is believed where the other family has addresses,
+ * and else counts as "the servers cannot tell": a mistake in somebody's resolver must not bounce
+ * mail.
  */
 #include "dns/inner.h"
 
@@ -58,7 +57,7 @@ static bool is_mapped(const unsigned char *p)
 
 static void take_addresses(struct family *f, const struct stored *s)
 {
-	f->status = s->status == DNS_NODATA && !s->ttl ? DNS_SERVFAIL : s->status;
+	f->status = stored_is_unsure(s) ? DNS_SERVFAIL : s->status;
 	f->secure = s->secure;
 	if (s->status != DNS_OK)
 		return;

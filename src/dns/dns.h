@@ -81,7 +81,8 @@ struct mx_host {
 struct mx_answer {
 	/*
 	 * OK: n >= 1, or is_null. NODATA: neither MX nor addresses. Others: of the MX question,
-	 * or, if is_implicit, of the one for addresses. SERVFAIL also if no MX is usable.
+	 * or, if is_implicit, of the one for addresses. SERVFAIL also if no MX is usable, and if
+	 * there seems to be none, without a SOA that says so, and no address either.
 	 */
 	enum dns_status status;
 	bool is_null;			/* "MX 0 .": takes no mail at all; status is OK, n is 0 */

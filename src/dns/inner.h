@@ -22,6 +22,16 @@ struct stored {
 	struct dns_record records[];
 };
 
+/*
+ * No such records, and nobody vouches for that: the answer has no SOA (RFC 2308 2.2). Some load
+ * balancers leave it out. A referral looks the same, and it says that the server does not know: the
+ * name servers in it, by which that section tells the two apart, libunbound keeps to itself.
+ */
+static inline bool stored_is_unsure(const struct stored *s)
+{
+	return s->status == DNS_NODATA && !s->ttl;
+}
+
 struct question {
 	struct list link;		/* in the entry's waiters */
 	struct task *task;

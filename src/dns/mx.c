@@ -11,6 +11,9 @@
  *   NODATA, for there are MX records, and mail must not go elsewhere).
  * - Where there is no MX the domain's addresses are asked for at once, so that "neither MX nor
  *   address" is known as such.
+ * - "No MX" that nobody vouches for (stored_is_unsure) is enough to go to the domain's addresses:
+ *   such servers exist, RFC 5321 5.1 asks for no more than an empty list, and all others do it. It
+ *   is not enough to bounce: whatever else the addresses say, the servers cannot tell.
  */
 #include "dns/inner.h"
 #include "dns/wire.h"
@@ -90,6 +93,12 @@ static void take_one(struct str name, struct arena *a, struct mx_answer *ret)
 	ret->hosts[0] = (struct mx_host){ arena_str(a, name), 0 };
 }
 
+/* It says for good that mail cannot go there. */
+static bool is_final(enum dns_status s)
+{
+	return s == DNS_NODATA || s == DNS_NXDOMAIN || s == DNS_INVALID;
+}
+
 static void implicit(struct dns *d, const char *domain, uint64_t deadline, struct arena *a,
 		     struct mx_answer *ret) SUSPENDS
 {
@@ -97,10 +106,9 @@ static void implicit(struct dns *d, const char *domain, uint64_t deadline, struc
 
 	ret->is_implicit = true;
 	dns_addresses(d, str_of(domain), DNS_IPV4 | DNS_IPV6, deadline, &addresses);
+	ret->status = addresses.status;
 	if (addresses.status == DNS_OK)
 		take_one(str_of(domain), a, ret);
-	else
-		ret->status = addresses.status;
 }
 
 static void literal(const struct ip *ip, struct arena *a, struct mx_answer *ret)
@@ -116,6 +124,7 @@ void dns_mx(struct dns *d, struct str domain, uint64_t deadline, struct arena *a
 	char ascii[DNS_NAME_MAX + 1];
 	const struct stored *s;
 	struct question q;
+	bool is_unsure;
 	struct ip ip;
 
 	*ret = (struct mx_answer){ .status = DNS_INVALID };
@@ -131,9 +140,12 @@ void dns_mx(struct dns *d, struct str domain, uint64_t deadline, struct arena *a
 	s = question_stored(&q);
 	if (s)
 		take_records(s, a, ret);
+	is_unsure = s && stored_is_unsure(s);
 	question_end(&q, false);
 	if (ret->status == DNS_NODATA)
 		implicit(d, ascii, deadline, a, ret);
+	if (is_unsure && is_final(ret->status))
+		ret->status = DNS_SERVFAIL;
 }
 
 void mx_shuffle(struct mx_answer *m, uint64_t (*random)(void *arg, uint64_t below), void *arg)

@@ -397,6 +397,7 @@ def unit_scripted(port):
     s.on('notcp.scripted', truncated=True, tcp=False, records=[('A', '192.0.2.3')])
     s.on('tcp.scripted', truncated=True, records=[('A', '192.0.2.4')])
     s.on('empty.scripted')
+    s.on('nomx.scripted', records=[('A', '192.0.2.5')])
     return s
 
 

@@ -40,7 +40,7 @@ static void answer(struct dns_query *q, enum dns_status status, const struct dns
 		   unsigned n)
 {
 	q->status = status;
-	q->ttl = ttl;
+	q->ttl = strstr(q->name, q->type == DNS_MX ? "nosoa" : "nosoaboth") ? 0 : ttl;
 	q->records = records;
 	q->records_n = n;
 	q->done(q);
@@ -60,7 +60,7 @@ static void answer_by_name(struct dns_query *q)
 	static const struct dns_record many = { big, sizeof(big) };
 	bool v4 = q->type == DNS_A;
 
-	if (starts(q, "none"))
+	if (starts(q, "none") || (starts(q, "noaddress") && q->type != DNS_MX))
 		answer(q, DNS_NXDOMAIN, NULL, 0);
 	else if (starts(q, "fail"))
 		answer(q, DNS_SERVFAIL, NULL, 0);
@@ -368,7 +368,11 @@ static void implicit(void *arg)
 		enum dns_status status;
 	} cases[] = {
 		{ "four.mx.example", DNS_OK },	     { "six.mx.example", DNS_OK },
-		{ "empty.mx.example", DNS_NODATA },
+		{ "empty.mx.example", DNS_NODATA },  { "four.nosoa.example", DNS_OK },
+		/* that there is no MX is not sure: wait, whatever the addresses say */
+		{ "empty.nosoa.example", DNS_SERVFAIL },
+		{ "empty.nosoaboth.example", DNS_SERVFAIL },
+		{ "noaddress.nosoa.example", DNS_SERVFAIL },
 	};
 	struct mx_answer *m = mem_alloc(sizeof(*m));
 	struct arena arena;

@@ -301,6 +301,10 @@ static void test_misbehaviour(void **state)
 	expect("servfail.scripted", DNS_A, DNS_SERVFAIL, 0);
 	expect("refused.scripted", DNS_A, DNS_SERVFAIL, 0);
 	expect("fine2.scripted", DNS_A, DNS_OK, 1);	/* the server as such is none the worse */
+	/* such answers have no SOA: mail goes to an address that is there, and else waits */
+	expect("nomx.scripted", DNS_MX, DNS_NODATA, 0);
+	expect_mx("nomx.scripted", DNS_OK, "implicit 0 nomx.scripted");
+	expect_mx("empty.scripted", DNS_SERVFAIL, "implicit");
 	close_resolver();
 }
 
