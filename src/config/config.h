@@ -174,6 +174,7 @@ struct route {
 	uint64_t give_up_after_ns;	/* 0: the queue's */
 	uint64_t connect_timeout_ns;	/* RFC 5321 leaves it open; default 30 s */
 	uint64_t timeout_ns;		/* for replies (4.5.3.2: 5 min) */
+	uint64_t rate_min;		/* octets of content a second, on average; 0: any */
 	uint64_t idle_ns;		/* how long an unused connection is kept */
 	/* at once to one next hop: the route's hosts together, or one domain by MX */
 	uint32_t connections_max;

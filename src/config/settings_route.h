@@ -169,6 +169,25 @@
 		.since = "0.1",
 	},
 	{
+		.name = "rate_min",
+		.in = BLOCK_ROUTE,
+		.arguments = "RATE|none",
+		ONE,
+		.value = VALUE_RATE,
+		FIELD(struct route, rate_min),
+		.min = 1,
+		.max = GIB,
+		.zero = "none",
+		.fallback = "1K/s",
+		.meaning = "How many octets of a message a host must take on average, after a "
+			   "grace of one `timeout`.",
+		.detail = "So that a host cannot hold a connection of its destination for days by "
+			  "reading a little now and then. Mail to a host that is slower waits and "
+			  "is tried again: give a smaller rate for a link that is so slow.",
+		.example = "route ship { host smtp.ship.example; rate_min 100/s }\n",
+		.since = "0.1",
+	},
+	{
 		.name = "idle",
 		.in = BLOCK_ROUTE,
 		.arguments = "TIME|none",

@@ -10,6 +10,12 @@
  * input is looked for after each slice, and when a write fails the last words are looked for too (a
  * server that answers and closes makes our next write fail). Only an answer that refuses counts; a
  * "250" to half a message is no promise.
+ *
+ * RFC 5321 4.5.3.2.5 gives each write a time-out and says nothing of their sum: who reads an octet
+ * now and then could hold a connection of its destination for days. So the average counts as well:
+ * by the time that so many octets are written they must have gone at the route's rate_min, after a
+ * grace of one time-out, for servers that think at the beginning. What the system's buffer takes
+ * counts as gone.
  */
 #include "deliver/body.h"
 
@@ -36,10 +42,23 @@ static enum failure last_words(struct client *c, enum failure otherwise) SUSPEND
 	return otherwise ? otherwise : f ? f : FAIL_GARBAGE;
 }
 
+/* For the octets written so far. */
+static uint64_t deadline_of(const struct body_sender *b)
+{
+	const struct client *c = b->client;
+	uint64_t one = deadline_in(c->timeout_ns), all = NEVER;
+
+	if (c->rate_min && b->written / c->rate_min < NEVER / SECOND / 2)
+		all = b->began + c->timeout_ns + b->written / c->rate_min * SECOND;
+	return one < all ? one : all;
+}
+
 static enum failure write_piece(struct body_sender *b, struct str piece) SUSPENDS
 {
-	enum failure f = client_write(b->client, piece);
+	enum failure f;
 
+	b->written += piece.n;
+	f = client_write_until(b->client, piece, deadline_of(b));
 	return f && f != FAIL_CANCELLED ? last_words(b->client, f) : f;
 }
 
@@ -113,6 +132,8 @@ enum failure body_send(struct body_sender *b)
 	struct data_writer w = { 0 };
 	enum failure f = FAIL_NONE;
 
+	b->began = loop_now();
+	b->written = 0;
 	transcript_content(b->client->transcript, true, !b->chunking);
 	if (b->chunking)
 		f = begin_chunk(b);
@@ -121,7 +142,7 @@ enum failure body_send(struct body_sender *b)
 	if (!f && !b->chunking)
 		f = write_piece(b, data_write_end(&w));
 	if (!f) {
-		f = client_flush(b->client);
+		f = client_flush_until(b->client, deadline_of(b));
 		if (f && f != FAIL_CANCELLED)
 			f = last_words(b->client, f);
 	}

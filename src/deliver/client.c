@@ -43,18 +43,28 @@ enum failure client_failed(struct client *c, ssize_t error)
 	}
 }
 
+enum failure client_write_until(struct client *c, struct str octets, uint64_t deadline)
+{
+	int r = stream_write(c->stream, octets.p, octets.n, deadline);
+
+	return r < 0 ? client_failed(c, r) : FAIL_NONE;
+}
+
 enum failure client_write(struct client *c, struct str octets)
 {
-	int r = stream_write(c->stream, octets.p, octets.n, deadline_in(c->timeout_ns));
+	return client_write_until(c, octets, deadline_in(c->timeout_ns));
+}
+
+enum failure client_flush_until(struct client *c, uint64_t deadline)
+{
+	int r = stream_flush(c->stream, deadline);
 
 	return r < 0 ? client_failed(c, r) : FAIL_NONE;
 }
 
 enum failure client_flush(struct client *c)
 {
-	int r = stream_flush(c->stream, deadline_in(c->timeout_ns));
-
-	return r < 0 ? client_failed(c, r) : FAIL_NONE;
+	return client_flush_until(c, deadline_in(c->timeout_ns));
 }
 
 static enum failure read_reply(struct client *c, uint64_t deadline) SUSPENDS
@@ -233,6 +243,7 @@ static struct client *client_new(const struct client_target *t)
 	c->protocol = t->route->protocol;
 	c->source = t->source ? t->source->name : NULL;
 	c->timeout_ns = t->route->timeout_ns;
+	c->rate_min = t->route->rate_min;
 	c->messages_max = UINT32_MAX;
 	c->trust = (struct trust){
 		.level = t->trust->level > TRUST_OFF ? TRUST_TRY : TRUST_OFF,

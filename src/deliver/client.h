@@ -34,6 +34,7 @@ struct client {
 	char tls[96];			/* "TLSv1.3 TLS_AES_256_GCM_SHA384 dane", or "" */
 	char why[160];			/* what went wrong, behind the words of errors.c */
 	uint64_t timeout_ns;
+	uint64_t rate_min;		/* the route's, for body.c */
 	uint64_t idle_until;		/* in the pool */
 	uint64_t judged_until;		/* its host is judged anew then (connect.c) */
 	uint32_t messages;		/* transactions begun */
@@ -73,6 +74,9 @@ void client_free(struct client *c);
  */
 enum failure client_write(struct client *c, struct str octets) SUSPENDS;
 enum failure client_flush(struct client *c) SUSPENDS;
+/* The same, until then at most. */
+enum failure client_write_until(struct client *c, struct str octets, uint64_t deadline) SUSPENDS;
+enum failure client_flush_until(struct client *c, uint64_t deadline) SUSPENDS;
 /* One command, and a reply of that class. */
 enum failure client_command(struct client *c, struct str line, unsigned class) SUSPENDS;
 /*

@@ -145,7 +145,7 @@ static const struct error table[] = {
 	P(BODY, 5XX, MESSAGE, CLOSES, 0, 0, "refused in the middle of the content"),
 	T(BODY, 421, TRY, CLOSES, 3, 2, "the host closes the connection"),
 	T(BODY, LOST, TRY, CLOSES, 4, 2, "connection lost in the middle of the content"),
-	T(BODY, TIMEOUT, MESSAGE, CLOSES, 4, 2, "the host does not take the content"),
+	T(BODY, TIMEOUT, MESSAGE, CLOSES, 4, 2, "the host does not take the content in time"),
 	T(BODY, GARBAGE, MESSAGE, CLOSES, 5, 0,
 	  "an answer in the middle of the content that is none"),
 	T(BODY, CONTENT, MESSAGE, CLOSES, 3, 0, "the content cannot be read from the spool"),

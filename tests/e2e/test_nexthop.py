@@ -378,3 +378,49 @@ def test_smtputf8_to_a_hop_without(make_relay, make_sink):
     c.close()
     wait_for(lambda: sink.messages)
     assert b'5.6.7' in notices(sink)[0].content
+
+
+def read_slowly(listener, finished):
+    """One session of a server that reads 64 KiB of content every 20 ms, which is some 3 MB a second, and never stops."""
+    s, _ = listener.accept()
+    with s:
+        s.sendall(b'220 slow.example\r\n')
+        try:
+            for answer in (b'250 slow.example\r\n', b'250 2.1.0 yes\r\n', b'250 2.1.5 yes\r\n', b'354 go on\r\n'):
+                s.recv(65536)
+                s.sendall(answer)
+            tail = b''
+            while not tail.endswith(b'\r\n.\r\n'):
+                time.sleep(0.02)
+                octets = s.recv(65536)
+                if not octets:
+                    return
+                tail = (tail + octets)[-5:]
+            s.sendall(b'250 2.0.0 taken\r\n')
+            finished.append(True)
+            s.recv(65536)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize('rate, arrives', [('1G/s', False), ('100K/s', True)])
+def test_a_host_that_reads_slowly(make_relay, rate, arrives):
+    """Each write ends in time, so it is the average that counts: not the patience of one time-out for each of a thousand writes."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(1)
+        finished = []
+        server = threading.Thread(target=read_slowly, args=(listener, finished), daemon=True)
+        server.start()
+        relay = make_relay('route next {\n\thost 127.0.0.1:%d\n\ttimeout 1s\n\trate_min %s\n}\naccept from local to any via next\n'
+                           % (listener.getsockname()[1], rate))
+        c = relay.client()
+        c.hello()
+        assert c.mail(b'Subject: large\r\n\r\n' + (b'x' * 998 + b'\r\n') * 20000, to=('b@dest.example',))[0] == 250
+        c.close()
+        server.join(60)
+        assert not server.is_alive() and bool(finished) == arrives
+        if not arrives:
+            wait_for(lambda: relay.events('deferred'))
+            assert 'does not take the content in time' in relay.events('deferred')[0]['reply']
