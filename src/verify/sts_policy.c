@@ -233,6 +233,15 @@ bool sts_policy_parse(struct arena *a, struct str text, struct sts_policy *ret)
 	return true;
 }
 
+void sts_policy_format(struct buf *out, const struct sts_policy *p)
+{
+	buf_printf(out, "version: STSv1\nmode: %s\nmax_age: %u\n", sts_mode_name(p->mode),
+		   p->max_age_s);
+	for (unsigned i = 0; i < p->mx_n; i++)
+		if (out->n + p->mx[i].n + sizeof("mx: \n") <= STS_KEPT_MAX)
+			buf_printf(out, "mx: %.*s\n", STR_ARG(p->mx[i]));
+}
+
 bool sts_policy_lists(const struct sts_policy *p, struct str host)
 {
 	ssize_t dot;

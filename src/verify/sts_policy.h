@@ -10,6 +10,7 @@
 #include "verify/trust.h"
 
 #define STS_TEXT_MAX (64 * 1024)	/* octets of a policy (RFC 8461 3.3) */
+#define STS_KEPT_MAX 4096		/* octets of it that are kept */
 #define STS_ID_MAX 32
 #define STS_MX_MAX 256			/* patterns that are kept */
 #define STS_AGE_MAX 31557600u		/* seconds: a year (3.2) */
@@ -26,6 +27,12 @@ struct sts_policy {
  * over, of repeated ones the first counts.
  */
 bool sts_policy_parse(struct arena *a, struct str text, struct sts_policy *ret);
+/*
+ * The policy as it is kept and told: its four fields, a line each, in at most STS_KEPT_MAX octets.
+ * Patterns that are beyond that are left out, so hosts that only they name get no mail while it is
+ * enforced. It parses to the same.
+ */
+void sts_policy_format(struct buf *out, const struct sts_policy *p);
 /* 4.1: "*." stands for exactly one label. */
 bool sts_policy_lists(const struct sts_policy *p, struct str host);
 

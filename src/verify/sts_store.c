@@ -9,9 +9,10 @@
  *	id 20261122T0300
  *	fetched 1795316400000		milliseconds since 1970
  *	(an empty line)
- *	the policy, as the domain wrote it
+ *	the policy, as sts_policy_format writes it
  *
- * What cannot be read is passed over, and fetched again. Blocks: at start, and in the pool.
+ * What the disk does not give now is passed over, and fetched again. Blocks: at start, and in the
+ * pool.
  */
 #include "verify/sts_store.h"
 
@@ -81,8 +82,9 @@ static void on_file(void *arg, struct str name, struct str text)
 	const struct reading *r = arg;
 	struct sts_stored p;
 
-	if (sts_stored_parse(text, &p) && str_eq(p.domain, name))
-		r->found(r->arg, &p);
+	if (!sts_stored_parse(text, &p) || !str_eq(p.domain, name))
+		p = (struct sts_stored){ .domain = name };
+	r->found(r->arg, &p);
 }
 
 void sts_store_read(struct world *w, const char *state,

@@ -16,7 +16,7 @@ struct sts_stored {
 bool sts_stored_parse(struct str text, struct sts_stored *ret);
 void sts_stored_format(struct buf *out, const struct sts_stored *p);
 
-/* All three block. */
+/* All three block. Of a file that is damaged, or not its domain's, found gets .domain alone. */
 void sts_store_read(struct world *w, const char *state,
 		    void (*found)(void *arg, const struct sts_stored *p), void *arg);
 int sts_store_write(struct world *w, const char *state, const struct sts_stored *p);

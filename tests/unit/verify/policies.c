@@ -321,6 +321,37 @@ static void test_policy(void **state)
 	}
 }
 
+/* What is kept says the same; of too many names the first ones are. */
+static void test_kept(void **state)
+{
+	static char names[256][64];
+	struct buf kept = BUF_INIT(STS_KEPT_MAX), again = BUF_INIT(STS_KEPT_MAX);
+	struct str mx[256];
+	struct sts_policy p = { .mode = STS_ENFORCE, .max_age_s = STS_AGE_MAX, .mx = mx };
+	struct arena a = { .blocks = NULL };
+	struct sts_policy read;
+
+	(void)state;
+	for (; p.mx_n < 256; p.mx_n++) {
+		snprintf(names[p.mx_n], sizeof(names[0]), "*.some.quite.long.name.%u.example",
+			 p.mx_n);
+		mx[p.mx_n] = str_of(names[p.mx_n]);
+	}
+	sts_policy_format(&kept, &p);
+	assert_true(buf_ok(&kept) && kept.n > STS_KEPT_MAX - 64);
+	assert_true(sts_policy_parse(&a, buf_str(&kept), &read));
+	assert_int_equal(read.mode, STS_ENFORCE);
+	assert_int_equal(read.max_age_s, STS_AGE_MAX);
+	assert_in_range(read.mx_n, 90, 255);
+	for (unsigned i = 0; i < read.mx_n; i++)
+		assert_true(str_eq(read.mx[i], mx[i]));
+	sts_policy_format(&again, &read);
+	assert_true(str_eq(buf_str(&again), buf_str(&kept)));
+	buf_done(&kept);
+	buf_done(&again);
+	arena_done(&a);
+}
+
 static void test_lists(void **state)
 {
 	static const struct str mx[] = { STR("mail.example.com"), STR("*.example.net") };
@@ -350,7 +381,7 @@ static void test_lists(void **state)
 /* ---- files */
 
 struct found {
-	unsigned n;
+	unsigned n, damaged;
 	char domain[64], text[64];
 };
 
@@ -358,6 +389,9 @@ static void on_stored(void *arg, const struct sts_stored *p)
 {
 	struct found *f = arg;
 
+	f->damaged += !p->text.n;
+	if (!p->text.n)
+		return;
 	f->n++;
 	str_copy(f->domain, sizeof(f->domain), p->domain);
 	str_copy(f->text, sizeof(f->text), p->text);
@@ -386,6 +420,7 @@ static void test_store(void **state)
 	fclose(file);
 	sts_store_read(w, folder, on_stored, &f);
 	assert_int_equal(f.n, 1);
+	assert_int_equal(f.damaged, 1);
 	assert_string_equal(f.domain, "a.example");
 	assert_string_equal(f.text, "the\n\npolicy");
 	unlink(path);
@@ -473,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_tlsa),
 		cmocka_unit_test(test_record),
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_store),
 		cmocka_unit_test(test_rua),

@@ -243,6 +243,160 @@ static void test_life(void **state)
 	mem_free(web);
 }
 
+/* ---- room: who goes when there is none, in memory and on disk */
+
+#define ROOM 8192
+
+static void write_policy(const char *domain, const char *mode, int64_t fetched_ms, size_t mx_n)
+{
+	char path[400];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/mta-sts/%s", folder, domain);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fprintf(f, "mta-sts 1\ndomain %s\nid 1\nfetched %lld\n\nversion: STSv1\nmode: %s\n"
+		"max_age: 86400\n", domain, (long long)fetched_ms, mode);
+	for (size_t i = 0; i < mx_n; i++)
+		fprintf(f, "mx: m%zu.%s\n", i, domain);
+	fclose(f);
+}
+
+static bool is_kept(const char *domain)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), "%s/mta-sts/%s", folder, domain);
+	return access(path, F_OK) == 0;
+}
+
+/* How many of n are known, in that mode; memory and disk must agree. None of them is too old. */
+static unsigned count_known(const char *prefix, unsigned n, enum sts_mode mode)
+{
+	unsigned known = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct arena a = { .blocks = NULL };
+		struct sts_answer answer;
+		char domain[64];
+		int64_t expires;
+		bool is;
+
+		snprintf(domain, sizeof(domain), "%s%u.example", prefix, i);
+		is = sts_known(bench.sts, str_of(domain), &a, &answer, &expires);
+		if (is != is_kept(domain) || (is && answer.policy.mode != mode))
+			fail_msg("%s: %d, %d", domain, is, answer.policy.mode);
+		known += is;
+		arena_done(&a);
+	}
+	return known;
+}
+
+static unsigned count_files(const char *prefix, unsigned n)
+{
+	unsigned kept = 0;
+	char domain[64];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(domain, sizeof(domain), "%s%u.example", prefix, i);
+		kept += is_kept(domain);
+	}
+	return kept;
+}
+
+static void write_many(const char *prefix, unsigned n, const char *mode, int64_t age_ms)
+{
+	char domain[64];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(domain, sizeof(domain), "%s%u.example", prefix, i);
+		write_policy(domain, mode, wall(&bench.world) - age_ms, 1);
+	}
+}
+
+static void remove_all(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s/mta-sts'", folder);
+	assert_int_equal(system(command), 0);
+}
+
+static void open_with_files(struct web *web)
+{
+	char path[128];
+
+	bench_open(web, &good);
+	sts_free(bench.sts);
+	bench.state = folder;
+	snprintf(path, sizeof(path), "%s/mta-sts", folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void test_room(void **state)
+{
+	struct web *web = mem_zalloc(sizeof(*web));
+	const unsigned old = 100, none = 300, testing = 400, enforce = ROOM - 200;
+
+	(void)state;
+	open_with_files(web);
+	write_many("old", old, "enforce", 2 * 86400 * 1000ll);
+	write_many("none", none, "none", 0);
+	write_many("testing", testing, "testing", 0);
+	write_many("enforce", enforce, "enforce", 0);
+	write_policy("broken.example", "enforce\n<html>", 0, 1);
+	open_sts();
+	assert_false(is_kept("broken.example"));
+	assert_int_equal(count_files("old", old), 0);
+	assert_int_equal(count_known("none", none, STS_NONE), 0);
+	assert_int_equal(count_known("testing", testing, STS_TESTING), 200);
+	assert_int_equal(count_known("enforce", enforce, STS_ENFORCE), enforce);
+	/* a domain that has a record and no policy costs nobody his place */
+	zone_add(RECORD);
+	web->status = "500 Broken";
+	assert_int_equal(ask().mode, STS_NONE);
+	assert_int_equal(count_known("testing", testing, STS_TESTING), 200);
+	/* one that is worth less than all others does not either */
+	bench.later_ms = 6 * 60 * 1000;
+	web->status = NULL;
+	web->body = "version: STSv1\nmode: none\nmax_age: 86400\n";
+	assert_true(ask().failed);
+	assert_false(is_kept("there.example"));
+	assert_int_equal(count_known("testing", testing, STS_TESTING), 200);
+	/* one to enforce takes that of one in testing */
+	bench.later_ms *= 2;
+	web->body = POLICY;
+	assert_int_equal(ask().mode, STS_ENFORCE);
+	assert_true(is_kept("there.example"));
+	assert_int_equal(count_known("testing", testing, STS_TESTING), 199);
+	assert_int_equal(count_known("enforce", enforce, STS_ENFORCE), enforce);
+	bench_close();
+	remove_all();
+	mem_free(web);
+}
+
+/* Large ones: 256 names of some 20 octets are 5 KiB, of which 4 are kept, 16 MiB of all. */
+static void test_octets(void **state)
+{
+	struct web *web = mem_zalloc(sizeof(*web));
+	unsigned known;
+	char domain[64];
+
+	(void)state;
+	open_with_files(web);
+	for (unsigned i = 0; i < 4200; i++) {
+		snprintf(domain, sizeof(domain), "enforce%u.example", i);
+		write_policy(domain, "enforce", wall(&bench.world), 256);
+	}
+	open_sts();
+	known = count_known("enforce", 4200, STS_ENFORCE);
+	print_message("%u are known\n", known);
+	assert_in_range(known, 3700, 4000);
+	bench_close();
+	remove_all();
+	mem_free(web);
+}
+
 /* ---- TLS reports */
 
 struct reporting {
@@ -370,6 +524,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_octets),
 		cmocka_unit_test(test_report),
 	};
 
