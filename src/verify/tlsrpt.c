@@ -2,13 +2,10 @@
  * tlsrpt - counting TLS sessions for daily reports (RFC 8460).
  *
  * DESIGN. What is counted is kept as what it will be in the report, one JSON object for each day
- * (UTC): under the key "DOMAIN TYPE POLICY-DOMAIN" the policy, its sums and its failures. So the
- * file that survives a restart, STATE/tls-reports/DAY (days since 1970), is the same thing dumped,
- * and making a report is putting together what begins with a domain. A count takes a few look-ups
- * under one lock; it happens once for a connection, not for a message.
- *
- * Bounded: DAYS_MAX days, POLICIES_MAX policies a day, DETAILS_MAX kinds of failures of each; what
- * is beyond is not counted. A crash loses what was counted in the last minute.
+ * (UTC), see tlsrpt_count.c, which also says what it may take. So the file that survives a restart,
+ * STATE/tls-reports/DAY (days since 1970), is the same thing dumped, and making a report is putting
+ * together what begins with a domain. A count takes a few look-ups under one lock; it happens once
+ * for a connection, not for a message. A crash loses what was counted in the last minute.
  *
  * The keeper, a task of the first loop that runs while there is something to keep, saves once a
  * minute, in the pool, and reports the days that are over: at a time drawn from the four hours
@@ -20,14 +17,11 @@
 #include "report/log.h"
 #include "verify/store.h"
 
+#include <errno.h>
 #include <stdio.h>
 
-#define DAYS_MAX 4
-#define POLICIES_MAX 10000
-#define DETAILS_MAX 64
-#define HOSTS_MAX 32
-#define STRINGS_MAX 64
-#define FILE_MAX (64u * 1024 * 1024)
+#define FILE_MAX TLSRPT_OCTETS_MAX	/* a day has fewer octets as text than in memory */
+#define POLICIES_OF_ONE 64		/* in a report; who has more gets another one */
 #define DAY_MS (24ll * 3600 * 1000)
 #define DELAY_MS (4ull * 3600 * 1000)
 #define SAVE_MS 60000
@@ -38,6 +32,64 @@ static struct store store_of(const struct tlsrpt *t)
 	return (struct store){ net_world(t->net), t->state, FOLDER, FILE_MAX };
 }
 
+/* ---- days; under the lock */
+
+/* NULL: nothing was counted on it. */
+static struct day *day_find(struct tlsrpt *t, int64_t number)
+{
+	for (unsigned i = 0; i < TLSRPT_DAYS_MAX; i++)
+		if (t->days[i].policies && t->days[i].number == number)
+			return &t->days[i];
+	return NULL;
+}
+
+/* A new one. Takes policies, unless it returns NULL: there are too many. */
+static struct day *day_add(struct tlsrpt *t, int64_t number, json_t *policies)
+{
+	for (unsigned i = 0; i < TLSRPT_DAYS_MAX; i++) {
+		struct day *d = &t->days[i];
+
+		if (d->policies)
+			continue;
+		*d = (struct day){ .number = number, .policies = policies };
+		day_measure(d);
+		return d;
+	}
+	return NULL;
+}
+
+static size_t octets_of_all(const struct tlsrpt *t)
+{
+	size_t octets = 0;
+
+	for (unsigned i = 0; i < TLSRPT_DAYS_MAX; i++)
+		octets += t->days[i].policies ? t->days[i].octets : 0;
+	return octets;
+}
+
+/* A day before that one. */
+static bool find_before(struct tlsrpt *t, int64_t that, int64_t *ret)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&t->lock);
+	for (unsigned i = 0; i < TLSRPT_DAYS_MAX; i++) {
+		if (!t->days[i].policies || t->days[i].number >= that)
+			continue;
+		*ret = t->days[i].number;
+		found = true;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return found;
+}
+
+static bool has_days(struct tlsrpt *t)
+{
+	int64_t day;
+
+	return find_before(t, INT64_MAX, &day);
+}
+
 /* ---- what there is */
 
 static void on_file(void *arg, struct str name, struct str text)
@@ -45,14 +97,11 @@ static void on_file(void *arg, struct str name, struct str text)
 	struct tlsrpt *t = arg;
 	uint64_t day;
 	json_t *j;
-	char key[24];
 
-	if (!str_parse_u64(name, 1000000, &day) || json_object_size(t->days) >= DAYS_MAX)
+	if (!str_parse_u64(name, 1000000, &day) || day_find(t, (int64_t)day))
 		return;
 	j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
-	if (json_is_object(j))
-		json_object_set_new(t->days, str_copy(key, sizeof(key), name), j);
-	else
+	if (!json_is_object(j) || !day_add(t, (int64_t)day, j))
 		json_decref(j);
 }
 
@@ -65,7 +114,6 @@ struct tlsrpt *tlsrpt_new(struct net *n, struct spool *s, struct dns *d, const c
 	t->spool = s;
 	t->dns = d;
 	t->state = state ? mem_strdup(state) : NULL;
-	t->days = json_object();
 	pthread_mutex_init(&t->lock, NULL);
 	task_group_init(&t->tasks);
 	store = store_of(t);
@@ -78,7 +126,8 @@ void tlsrpt_free(struct tlsrpt *t)
 {
 	if (!t)
 		return;
-	json_decref(t->days);
+	for (unsigned i = 0; i < TLSRPT_DAYS_MAX; i++)
+		json_decref(t->days[i].policies);
 	pthread_mutex_destroy(&t->lock);
 	mem_free(t->state);
 	mem_free(t);
@@ -88,78 +137,83 @@ void tlsrpt_free(struct tlsrpt *t)
 
 struct saving {
 	struct tlsrpt *tlsrpt;
-	char *text[DAYS_MAX + 1];	/* jansson's */
-	char name[DAYS_MAX + 1][24];
-	unsigned n;
+	int64_t day;
 };
 
-static void dump_days(struct saving *s)
+static void name_of(int64_t day, char ret[24])
 {
-	struct tlsrpt *t = s->tlsrpt;
-	const char *day;
-	json_t *policies;
-
-	pthread_mutex_lock(&t->lock);
-	t->changed = false;
-	json_object_foreach(t->days, day, policies) {
-		if (s->n > DAYS_MAX)
-			break;
-		str_copy(s->name[s->n], sizeof(s->name[0]), str_of(day));
-		s->text[s->n++] = json_dumps(policies, JSON_COMPACT);
-	}
-	pthread_mutex_unlock(&t->lock);
+	snprintf(ret, 24, "%lld", (long long)day);
 }
 
-static void free_text(char *text)
+static int write_day(struct saving *s, char *text)
 {
+	const struct store store = store_of(s->tlsrpt);
 	json_malloc_t get;
 	json_free_t release;
+	char name[24];
+	int r;
 
+	if (!text)
+		return -ENOMEM;
+	name_of(s->day, name);
+	r = store_write(&store, str_of(name), str_of(text));
 	json_get_alloc_funcs(&get, &release);
 	release(text);
+	return r;
 }
 
+/* One day that has changed. -ENOENT: there is none. */
+static int save_one(struct tlsrpt *t)
+{
+	struct saving s = { .tlsrpt = t };
+	struct day *d = NULL;
+	char *text = NULL;
+	int r;
+
+	pthread_mutex_lock(&t->lock);
+	for (unsigned i = 0; i < TLSRPT_DAYS_MAX && !d; i++)
+		if (t->days[i].policies && t->days[i].changed)
+			d = &t->days[i];
+	if (d) {
+		d->changed = false;
+		s.day = d->number;
+		text = json_dumps(d->policies, JSON_COMPACT);
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (!d)
+		return -ENOENT;
+	r = write_day(&s, text);
+	if (r == 0)
+		return 0;
+	pthread_mutex_lock(&t->lock);
+	d = day_find(t, s.day);
+	if (d)
+		d->changed = true;
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+/* What the disk does not take now is tried again with the next one. */
 static int save_in_pool(void *arg)
 {
-	struct saving s = { .tlsrpt = arg };
-	const struct store store = store_of(s.tlsrpt);
-	int r = 0;
-
-	dump_days(&s);
-	for (unsigned i = 0; i < s.n; i++) {
-		if (s.text[i] && r == 0)
-			r = store_write(&store, str_of(s.name[i]), str_of(s.text[i]));
-		free_text(s.text[i]);
-	}
-	return r;
+	while (save_one(arg) == 0)
+		;
+	return 0;
 }
 
 static void save(struct tlsrpt *t) SUSPENDS
 {
-	bool changed;
-
-	pthread_mutex_lock(&t->lock);
-	changed = t->changed;
-	pthread_mutex_unlock(&t->lock);
-	if (changed && t->state && net_offload(save_in_pool, t) < 0) {
-		pthread_mutex_lock(&t->lock);
-		t->changed = true;
-		pthread_mutex_unlock(&t->lock);
-	}
+	if (t->state)
+		net_offload(save_in_pool, t);
 }
-
-struct removal {
-	struct tlsrpt *tlsrpt;
-	int64_t day;
-};
 
 static int remove_in_pool(void *arg)
 {
-	const struct removal *r = arg;
-	const struct store store = store_of(r->tlsrpt);
+	const struct saving *s = arg;
+	const struct store store = store_of(s->tlsrpt);
 	char name[24];
 
-	snprintf(name, sizeof(name), "%lld", (long long)r->day);
+	name_of(s->day, name);
 	store_remove(&store, str_of(name));
 	return 0;
 }
@@ -177,7 +231,7 @@ static struct str key_domain(const char *key)
 static bool report_one(struct tlsrpt *t, const struct config *c, json_t *day,
 		       int64_t number) SUSPENDS
 {
-	json_t *list[DETAILS_MAX], *policies;
+	json_t *list[POLICIES_OF_ONE], *policies;
 	char domain[DNS_NAME_MAX + 1];
 	const char *key;
 	void *next;
@@ -187,7 +241,7 @@ static bool report_one(struct tlsrpt *t, const struct config *c, json_t *day,
 	key = json_object_iter_key(json_object_iter(day));
 	str_copy(domain, sizeof(domain), key_domain(key));
 	json_object_foreach_safe(day, next, key, policies) {
-		if (n == DETAILS_MAX || !str_eq(key_domain(key), str_of(domain)))
+		if (n == POLICIES_OF_ONE || !str_eq(key_domain(key), str_of(domain)))
 			continue;
 		list[n++] = json_incref(policies);
 		json_object_del(day, key);
@@ -198,55 +252,59 @@ static bool report_one(struct tlsrpt *t, const struct config *c, json_t *day,
 	return sent;
 }
 
+static json_t *take_day(struct tlsrpt *t, int64_t number)
+{
+	json_t *policies = NULL;
+	struct day *d;
+
+	pthread_mutex_lock(&t->lock);
+	d = day_find(t, number);
+	if (d) {
+		policies = d->policies;
+		d->policies = NULL;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return policies;
+}
+
+/* We were cut: the rest another time. */
+static void give_back(struct tlsrpt *t, int64_t number, json_t *policies)
+{
+	struct day *d;
+
+	pthread_mutex_lock(&t->lock);
+	d = day_find(t, number) ? NULL : day_add(t, number, json_incref(policies));
+	if (d)
+		d->changed = true;
+	else
+		json_decref(policies);
+	pthread_mutex_unlock(&t->lock);
+}
+
 unsigned tlsrpt_report_day(struct tlsrpt *t, int64_t number)
 {
-	struct removal removal = { t, number };
-	struct config *c = config_current();
+	struct saving removal = { t, number };
+	json_t *day = take_day(t, number);
+	struct config *c;
 	unsigned sent = 0;
-	char key[24];
-	json_t *day;
 
-	snprintf(key, sizeof(key), "%lld", (long long)number);
-	pthread_mutex_lock(&t->lock);
-	day = json_incref(json_object_get(t->days, key));
-	json_object_del(t->days, key);
-	pthread_mutex_unlock(&t->lock);
-	while (day && json_object_size(day) && !task_is_cancelled())
+	if (!day)
+		return 0;
+	c = config_current();
+	while (json_object_size(day) && !task_is_cancelled()) {
 		sent += report_one(t, c, day, number);
-	if (day && json_object_size(day)) {	/* we were cut: the rest another time */
-		pthread_mutex_lock(&t->lock);
-		json_object_set(t->days, key, day);
-		t->changed = true;
-		pthread_mutex_unlock(&t->lock);
-	} else if (day && t->state) {
-		net_offload(remove_in_pool, &removal);
+		task_yield();
 	}
+	if (json_object_size(day))
+		give_back(t, number, day);
+	else if (t->state)
+		net_offload(remove_in_pool, &removal);
 	json_decref(day);
 	config_unref(c);
 	return sent;
 }
 
 /* ---- the keeper */
-
-/* A day before that one. */
-static bool find_before(struct tlsrpt *t, int64_t that, int64_t *ret)
-{
-	bool found = false;
-	json_t *policies;
-	const char *key;
-
-	pthread_mutex_lock(&t->lock);
-	json_object_foreach(t->days, key, policies) {
-		uint64_t day;
-
-		if (str_parse_u64(str_of(key), INT64_MAX, &day) && (int64_t)day < that) {
-			*ret = (int64_t)day;
-			found = true;
-		}
-	}
-	pthread_mutex_unlock(&t->lock);
-	return found;
-}
 
 static void report_what_is_over(struct tlsrpt *t) SUSPENDS
 {
@@ -266,16 +324,6 @@ static void report_what_is_over(struct tlsrpt *t) SUSPENDS
 	}
 	while (now >= t->not_before_ms && !task_is_cancelled() && find_before(t, today, &day))
 		tlsrpt_report_day(t, day);
-}
-
-static bool has_days(struct tlsrpt *t)
-{
-	bool has;
-
-	pthread_mutex_lock(&t->lock);
-	has = json_object_size(t->days);
-	pthread_mutex_unlock(&t->lock);
-	return has;
 }
 
 static void keeper_run(void *arg)
@@ -325,186 +373,39 @@ void tlsrpt_end(struct tlsrpt *t)
 	task_group_wait(&t->tasks, NEVER);
 }
 
-/* ---- counting; all of it under the lock */
+/* ---- counting */
 
-static json_t *text(struct str s)
+/* Once a day. */
+static void tell_full(const struct tlsrpt_session *s)
 {
-	json_t *j = json_stringn(s.p ? s.p : "", s.n);
-
-	return j ? j : json_string("?");
-}
-
-static void increase(json_t *object, const char *key)
-{
-	json_object_set_new(object, key,
-			    json_integer(json_integer_value(json_object_get(object, key)) + 1));
-}
-
-static void add_policy_text(json_t *list, struct str policy)
-{
-	while (policy.n && json_array_size(list) < STRINGS_MAX) {
-		ssize_t end = str_find(policy, '\n');
-		struct str line = end < 0 ? policy : str_sub(policy, 0, (size_t)end);
-
-		policy = str_from(policy, line.n + 1);
-		if (line.n && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (line.n)
-			json_array_append_new(list, text(line));
-	}
-}
-
-static void add_records(json_t *list, const struct tlsrpt_session *s)
-{
-	for (unsigned i = 0; i < s->records_n && i < STRINGS_MAX; i++) {
-		const struct tlsa *r = &s->records[i];
-		struct buf b = BUF_INIT(2048);
-
-		buf_printf(&b, "%u %u %u ", r->usage, r->selector, r->matching);
-		for (size_t k = 0; k < r->data.n; k++)
-			buf_printf(&b, "%02x", (unsigned char)r->data.p[k]);
-		json_array_append_new(list, text(buf_str(&b)));
-		buf_done(&b);
-	}
-}
-
-static json_t *policy_new(const struct tlsrpt_session *s)
-{
-	json_t *whole = json_object(), *policy = json_object(), *sums = json_object();
-	json_t *strings = json_array();
-
-	add_policy_text(strings, s->policy);
-	add_records(strings, s);
-	json_object_set_new(policy, "policy-type", json_string(tlsrpt_type_name(s->type)));
-	if (json_array_size(strings))
-		json_object_set(policy, "policy-string", strings);
-	json_decref(strings);
-	json_object_set_new(policy, "policy-domain", text(s->policy_domain));
-	json_object_set_new(sums, "total-successful-session-count", json_integer(0));
-	json_object_set_new(sums, "total-failure-session-count", json_integer(0));
-	json_object_set_new(whole, "policy", policy);
-	json_object_set_new(whole, "summary", sums);
-	return whole;
-}
-
-static json_t *policy_of(json_t *day, const struct tlsrpt_session *s)
-{
-	struct buf key = BUF_INIT(1024);
-	json_t *policy;
-
-	buf_printf(&key, "%.*s %s %.*s", STR_ARG(s->domain), tlsrpt_type_name(s->type),
-		   STR_ARG(s->policy_domain));
-	str_lower(key.p, key.n);
-	policy = json_object_get(day, buf_cstr(&key));
-	if (!policy && json_object_size(day) < POLICIES_MAX) {
-		json_object_set_new(day, buf_cstr(&key), policy_new(s));
-		policy = json_object_get(day, buf_cstr(&key));
-	}
-	buf_done(&key);
-	return policy;
-}
-
-static void add_host(json_t *policy, struct str host)
-{
-	json_t *hosts = json_object_get(policy, "mx-host");
-
-	if (!hosts) {
-		hosts = json_array();
-		json_object_set_new(policy, "mx-host", hosts);
-	}
-	for (size_t i = 0; i < json_array_size(hosts); i++)
-		if (str_eq_nocase(str_of(json_string_value(json_array_get(hosts, i))), host))
-			return;
-	if (json_array_size(hosts) < HOSTS_MAX)
-		json_array_append_new(hosts, text(host));
-}
-
-static json_t *failure_new(const struct tlsrpt_session *s)
-{
-	json_t *j = json_object();
-	char ip[ENDPOINT_TEXT_MAX];
-
-	json_object_set_new(j, "result-type", json_string(tlsrpt_result_name(s->result)));
-	if (s->local.family)
-		json_object_set_new(j, "sending-mta-ip", json_string(ip_text(ip, &s->local)));
-	if (s->host.n)
-		json_object_set_new(j, "receiving-mx-hostname", text(s->host));
-	if (s->peer.family)
-		json_object_set_new(j, "receiving-ip", json_string(ip_text(ip, &s->peer)));
-	if (s->why.n)
-		json_object_set_new(j, "failure-reason-code", text(s->why));
-	json_object_set_new(j, "failed-session-count", json_integer(0));
-	return j;
-}
-
-static bool is_same(json_t *a, json_t *b)
-{
-	static const char *const keys[] = { "result-type", "sending-mta-ip",
-					    "receiving-mx-hostname", "receiving-ip" };
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		json_t *x = json_object_get(a, keys[i]), *y = json_object_get(b, keys[i]);
-
-		if (x != y && !json_equal(x, y))
-			return false;
-	}
-	return true;
-}
-
-static void add_failure(json_t *whole, const struct tlsrpt_session *s)
-{
-	json_t *list = json_object_get(whole, "failure-details"), *one = failure_new(s),
-	       *known = NULL;
-
-	if (!list) {
-		list = json_array();
-		json_object_set_new(whole, "failure-details", list);
-	}
-	for (size_t i = 0; i < json_array_size(list) && !known; i++)
-		if (is_same(json_array_get(list, i), one))
-			known = json_array_get(list, i);
-	if (!known && json_array_size(list) < DETAILS_MAX) {
-		json_array_append(list, one);
-		known = one;
-	}
-	if (known)
-		increase(known, "failed-session-count");
-	json_decref(one);
-}
-
-static void count(json_t *day, const struct tlsrpt_session *s)
-{
-	json_t *whole = policy_of(day, s), *sums = json_object_get(whole, "summary");
-
-	if (!sums)
-		return;
-	if (s->host.n && s->type != TLSRPT_NO_POLICY)
-		add_host(json_object_get(whole, "policy"), s->host);
-	if (s->result == TLSRPT_SUCCESS) {
-		increase(sums, "total-successful-session-count");
-		return;
-	}
-	increase(sums, "total-failure-session-count");
-	add_failure(whole, s);
+	log_begin(LOG_TLS_REPORT);
+	log_str("domain", s->domain);
+	log_cstr("result", "not counted");
+	log_cstr("error", "too many domains today; this is told once");
+	log_end();
 }
 
 void tlsrpt_count(struct tlsrpt *t, const struct tlsrpt_session *s)
 {
-	char key[24];
-	json_t *day;
+	int64_t today = loop_wall_ms() / DAY_MS;
+	bool is_lost = false;
+	struct day *d;
 
 	if (!s->domain.n || str_has_control(s->domain) || str_find(s->domain, ' ') >= 0)
 		return;
-	snprintf(key, sizeof(key), "%lld", (long long)(loop_wall_ms() / DAY_MS));
 	pthread_mutex_lock(&t->lock);
-	day = json_object_get(t->days, key);
-	if (!day && json_object_size(t->days) < DAYS_MAX) {
-		day = json_object();
-		json_object_set_new(t->days, key, day);
+	d = day_find(t, today);
+	if (!d)
+		d = day_add(t, today, json_object());
+	if (d) {
+		size_t others = octets_of_all(t) - d->octets;
+
+		is_lost = !day_count(d, s, others) && !d->is_full;
+		d->is_full |= is_lost;
+		d->changed = true;
 	}
-	if (day)
-		count(day, s);
-	t->changed = true;
 	pthread_mutex_unlock(&t->lock);
+	if (is_lost)
+		tell_full(s);
 	start_keeper(t);
 }

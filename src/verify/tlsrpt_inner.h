@@ -9,6 +9,22 @@
 
 #include <pthread.h>
 
+#define TLSRPT_DAYS_MAX 4
+#define TLSRPT_OCTETS_MAX (32u * 1024 * 1024)	/* of memory, all days together */
+
+/* tlsrpt_count.c: what was counted on one day */
+struct day {
+	int64_t number;			/* since 1970, UTC */
+	json_t *policies;		/* owned; NULL: this place is free */
+	size_t octets;			/* of memory, about */
+	bool changed;			/* since it was saved */
+	bool is_full;			/* and that was told */
+};
+
+void day_measure(struct day *d);	/* sets .octets */
+/* others: octets of all other days. False: there was no room to count this one. */
+bool day_count(struct day *d, const struct tlsrpt_session *s, size_t others);
+
 struct tlsrpt {
 	struct net *net;
 	struct spool *spool;
@@ -16,9 +32,7 @@ struct tlsrpt {
 	struct dns *dns;
 	char *state;			/* owned; NULL: in memory only */
 	pthread_mutex_t lock;
-	/* under the lock: day -> key -> policy as it stands in a report; see tlsrpt.c */
-	json_t *days;
-	bool changed;
+	struct day days[TLSRPT_DAYS_MAX];	/* under the lock */
 	int64_t not_before_ms;		/* of reports about the days before; 0: not drawn yet */
 	/* ---- the keeper, on the first loop */
 	struct task_group tasks;

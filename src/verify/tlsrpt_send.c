@@ -36,7 +36,7 @@ struct sending {
 	struct dns_addresses at;
 	struct str host;
 	uint16_t port;
-	enum https_result result;
+	bool posted;
 };
 
 static void tell(const struct sending *s, bool sent)
@@ -170,7 +170,7 @@ static int post_in_pool(void *arg)
 		.stopping = &s->tlsrpt->stopping,
 	};
 
-	s->result = https_ask(&q, &reply, s->why, sizeof(s->why));
+	s->posted = https_ask(&q, &reply, s->why, sizeof(s->why)) == HTTPS_OK;
 	buf_done(&reply);
 	return 0;
 }
@@ -186,8 +186,9 @@ static bool send_post(struct sending *s) SUSPENDS
 		snprintf(s->why, sizeof(s->why), "its host: %s", dns_status_text(s->at.status));
 		return false;
 	}
+	s->posted = false;
 	net_offload(post_in_pool, s);
-	return s->result == HTTPS_OK;
+	return s->posted;
 }
 
 /* ---- all of it */
@@ -266,8 +267,13 @@ bool tlsrpt_send(struct tlsrpt *t, const struct config *c, struct str domain, in
 	to_n = find_addresses(s, to);
 	if (to_n) {
 		s->json = report_json(&s->report, policies, n);
-		if (net_offload(make_in_pool, s) == 0)
+		if (net_offload(make_in_pool, s) == 0) {
 			sent = send_all(s, to, to_n);
+		} else {
+			s->to = to[0].at;
+			str_copy(s->why, sizeof(s->why), STR("it is too large"));
+			tell(s, false);
+		}
 		json_decref(s->json);
 	}
 	buf_done(&s->gzip);
