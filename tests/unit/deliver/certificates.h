@@ -30,8 +30,12 @@ static inline void made_extend(X509 *x, X509 *issuer, int nid, const char *value
 	X509_EXTENSION_free(e);
 }
 
-/* by NULL: of itself. names: "DNS:a.example"; NULL: an authority. days: from now, may be past. */
-static inline struct made made_new(const struct made *by, const char *names, long days)
+/*
+ * by NULL: of itself. names: "DNS:a.example"; NULL: an authority. days: from now, may be past.
+ * common: the common name.
+ */
+static inline struct made made_named(const struct made *by, const char *names, long days,
+				     const char *common)
 {
 	struct made m = { .x = X509_new(), .key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256") };
 	static long serial = 1;
@@ -43,8 +47,7 @@ static inline struct made made_new(const struct made *by, const char *names, lon
 	X509_gmtime_adj(X509_getm_notAfter(m.x), 86400 * days);
 	X509_set_pubkey(m.x, m.key);
 	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-				   (const unsigned char *)(names ? "host" : "authority"), -1, -1,
-				   0);
+				   (const unsigned char *)common, -1, -1, 0);
 	X509_set_issuer_name(m.x, X509_get_subject_name(by ? by->x : m.x));
 	if (names)
 		made_extend(m.x, by ? by->x : m.x, NID_subject_alt_name, names);
@@ -52,6 +55,11 @@ static inline struct made made_new(const struct made *by, const char *names, lon
 		made_extend(m.x, m.x, NID_basic_constraints, "critical,CA:TRUE");
 	X509_sign(m.x, by ? by->key : m.key, EVP_sha256());
 	return m;
+}
+
+static inline struct made made_new(const struct made *by, const char *names, long days)
+{
+	return made_named(by, names, days, names ? "host" : "authority");
 }
 
 static inline void made_done(struct made *m)

@@ -19,7 +19,7 @@
 #define POLICY "version: STSv1\nmode: enforce\nmx: mx.there.example\nmax_age: 86400\n"
 #define RECORD "_mta-sts.there.example TXT v=STSv1;id=1"
 
-static struct made authority, good, other;
+static struct made authority, good, other, common;
 static char folder[64], authority_file[128];
 
 static int setup(void **state)
@@ -34,6 +34,7 @@ static int setup(void **state)
 	authority = made_new(NULL, NULL, 100);
 	good = made_new(&authority, "DNS:mta-sts.there.example,DNS:reports.there.example", 100);
 	other = made_new(&authority, "DNS:there.example", 100);
+	common = made_named(&authority, "email:a@there.example", 100, "mta-sts.there.example");
 	snprintf(authority_file, sizeof(authority_file), "%s/authority", folder);
 	f = fopen(authority_file, "w");
 	PEM_write_X509(f, authority.x);
@@ -48,6 +49,7 @@ static int teardown(void **state)
 	made_done(&authority);
 	made_done(&good);
 	made_done(&other);
+	made_done(&common);
 	unlink(authority_file);
 	return rmdir(folder);
 }
@@ -146,12 +148,14 @@ static void test_fetch(void **state)
 	static const struct {
 		const char *name;
 		struct web web;
-		bool other_name, no_record;
+		bool other_name, common_name, no_record;
 		const char *why;	/* NULL: a policy comes of it */
 	} rows[] = {
 		{ "good", { .body = POLICY }, .why = NULL },
 		{ "no record", { .body = POLICY }, .no_record = true, .why = "" },
 		{ "not for it", { .body = POLICY }, .other_name = true, .why = "certificate" },
+		{ "by its common name alone", { .body = POLICY }, .common_name = true,
+		  .why = "certificate" },
 		{ "elsewhere", { .body = POLICY, .status = "301 Moved",
 		  .more = "Location: https://mta-sts.there.example/x\r\n" }, .why = "answers 301" },
 		{ "not there", { .body = POLICY, .status = "404 No" }, .why = "answers 404" },
@@ -173,7 +177,9 @@ static void test_fetch(void **state)
 		struct asking k;
 
 		print_message("%s\n", rows[i].name);
-		bench_open(web, rows[i].other_name ? &other : &good);
+		bench_open(web, rows[i].other_name    ? &other
+				: rows[i].common_name ? &common
+						      : &good);
 		sts_free(bench.sts);
 		bench.timeout_ms = web->stalls ? 300 : 3000;
 		open_sts();
