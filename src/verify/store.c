@@ -13,7 +13,6 @@
 #include <fcntl.h>
 
 #define PATH_OCTETS 4096
-#define FILES_MAX 10000
 
 /* Its name is on stable storage when the folder above it is synced. */
 static int make_folder(const struct store *s, const char *path)
@@ -72,7 +71,7 @@ static int on_name(void *arg, const char *name)
 {
 	struct listing *l = arg;
 
-	if (l->n++ == FILES_MAX)
+	if (l->n++ == STORE_FILES_MAX)
 		return 1;
 	if (!store_can_name(str_of(name)))
 		return 0;

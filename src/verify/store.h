@@ -8,6 +8,8 @@
 #include "base/buf.h"
 #include "net/world.h"
 
+#define STORE_FILES_MAX 10000		/* that store_each reads; the others it does not see */
+
 struct store {
 	struct world *world;
 	const char *state, *folder;

@@ -33,14 +33,16 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "net/https.h"
 #include "policy/gate.h"
 #include "report/log.h"
-#include "net/https.h"
+#include "verify/store.h"
 #include "verify/sts_store.h"
 
+#include <assert.h>
 #include <errno.h>
 
-#define POLICIES_MAX 8192		/* fewer than the files that store_each reads */
+#define POLICIES_MAX 8192
 #define OCTETS_MAX (16u * 1024 * 1024)	/* of policies */
 #define OTHERS_MAX 4096			/* domains without a policy; who is fetched stays */
 #define FETCHES_MAX 2
@@ -49,6 +51,8 @@
 #define RETRY_MS (5ll * 60 * 1000)	/* after a fetch that failed (RFC 8461 3.3) */
 #define LOOK_MS 20			/* whoever waits for another's fetch looks again */
 #define LOOKUP_NS (20 * SECOND)
+
+static_assert(POLICIES_MAX < STORE_FILES_MAX, "all of them are read at the start");
 
 struct entry {
 	struct map_node node;
