@@ -39,6 +39,7 @@ struct users {
 	struct map by_name;
 	struct user **all; /* owned; in the file's order */
 	size_t n, size;
+	const struct scram_secret *first_secret[2]; /* SHA-256, SHA-1 */
 };
 
 /* ---- one line */
@@ -210,6 +211,10 @@ static void add_user(struct users *u, const struct user_words *w, unsigned line)
 	to->hash = arena_cstr(&u->arena, w->hash);
 	to->scram_sha_256 = w->scram_sha_256.n ? keep_secret(u, w->scram_sha_256) : NULL;
 	to->scram_sha_1 = w->scram_sha_1.n ? keep_secret(u, w->scram_sha_1) : NULL;
+	if (!u->first_secret[0])
+		u->first_secret[0] = to->scram_sha_256;
+	if (!u->first_secret[1])
+		u->first_secret[1] = to->scram_sha_1;
 	to->disabled = w->disabled;
 	to->line = line;
 	set_senders(u, to, w);
@@ -362,6 +367,11 @@ const struct user *users_find(const struct users *u, struct str name)
 const struct user *users_at(const struct users *u, unsigned index)
 {
 	return u->all[index];
+}
+
+const struct scram_secret *users_first_secret(const struct users *u, bool sha1)
+{
+	return u->first_secret[sha1];
 }
 
 bool users_may_send_as(const struct user *u, const struct address *sender)

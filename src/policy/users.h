@@ -67,6 +67,8 @@ unsigned users_count(const struct users *u);
 /* Without case (ASCII). Borrowed from the reading. NULL: there is none. */
 const struct user *users_find(const struct users *u, struct str name);
 const struct user *users_at(const struct users *u, unsigned index); /* in the file's order */
+/* The first SCRAM secret of that kind in the file, remembered when it was read. NULL: none. */
+const struct scram_secret *users_first_secret(const struct users *u, bool sha1);
 
 /*
  * May he give this as the sender? The null path is everybody's: it is how notifications go, and
@@ -89,6 +91,9 @@ int users_verify(struct users *u, struct gate *g, struct str name, struct str pa
 #define USERS_KEY 32
 bool users_scram(const struct users *u, struct str name, bool sha1,
 		 const unsigned char key[USERS_KEY], struct scram_secret *ret);
+/* The made-up one, whoever he is. */
+void users_scram_made_up(const struct users *u, struct str name, bool sha1,
+			 const unsigned char key[USERS_KEY], struct scram_secret *ret);
 
 /* ---- the file, watched */
 struct users_source;

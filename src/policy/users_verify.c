@@ -99,17 +99,22 @@ static void made_up(unsigned char ret[32], const unsigned char key[USERS_KEY], c
 /* The shape that the first user with a secret has: iterations and length of the salt. */
 static void take_shape(const struct users *u, bool sha1, struct scram_secret *to)
 {
-	to->iterations = 100000;
-	to->salt_n = 16;
-	for (unsigned i = 0; i < users_count(u); i++) {
-		const struct scram_secret *s = secret_of(users_at(u, i), sha1);
+	const struct scram_secret *first = users_first_secret(u, sha1);
 
-		if (!s)
-			continue;
-		to->iterations = s->iterations;
-		to->salt_n = s->salt_n;
-		return;
-	}
+	to->iterations = first ? first->iterations : 100000;
+	to->salt_n = first ? first->salt_n : 16;
+}
+
+void users_scram_made_up(const struct users *u, struct str name, bool sha1,
+			 const unsigned char key[USERS_KEY], struct scram_secret *ret)
+{
+	*ret = (struct scram_secret){.key_n = sha1 ? 20 : 32};
+	take_shape(u, sha1, ret);
+	made_up(ret->salt, key, 's', name);
+	made_up(ret->salt + 32, key, 't', name);
+	memset(ret->salt + ret->salt_n, 0, sizeof(ret->salt) - ret->salt_n);
+	made_up(ret->stored_key, key, 'c', name);
+	made_up(ret->server_key, key, 'v', name);
 }
 
 bool users_scram(const struct users *u, struct str name, bool sha1,
@@ -118,16 +123,9 @@ bool users_scram(const struct users *u, struct str name, bool sha1,
 	const struct user *user = users_find(u, name);
 	const struct scram_secret *real = user && !user->disabled ? secret_of(user, sha1) : NULL;
 
-	if (real) {
+	if (real)
 		*ret = *real;
-		return true;
-	}
-	*ret = (struct scram_secret){.key_n = sha1 ? 20 : 32};
-	take_shape(u, sha1, ret);
-	made_up(ret->salt, key, 's', name);
-	made_up(ret->salt + 32, key, 't', name);
-	memset(ret->salt + ret->salt_n, 0, sizeof(ret->salt) - ret->salt_n);
-	made_up(ret->stored_key, key, 'c', name);
-	made_up(ret->server_key, key, 'v', name);
-	return false;
+	else
+		users_scram_made_up(u, name, sha1, key, ret);
+	return real;
 }

@@ -232,6 +232,42 @@ static void test_scram(void **state)
 	buf_done(&errors);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+}
+
+/* For a name that does not exist, nobody looks through all who do. */
+static void test_scram_of_many(void **state)
+{
+	struct buf errors = BUF_INIT(4096), text = BUF_INIT(USERS_FILE_MAX);
+	uint64_t took[2];
+	struct users *u;
+
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++)
+		buf_printf(&text, "user%u %s%s\n", i, hash, i ? "" : " " SCRAM);
+	u = users_parse("users", buf_str(&text), &errors);
+	assert_non_null(u);
+	for (unsigned sha1 = 0; sha1 < 2; sha1++) {
+		struct scram_secret s;
+		uint64_t began = cpu_ns();
+
+		for (unsigned i = 0; i < 100; i++)
+			assert_false(users_scram(u, STR("nobody"), sha1, key, &s));
+		took[sha1] = cpu_ns() - began;
+	}
+	if (took[1] > 10 * took[0])
+		fail_msg("%llu ns, and %llu where nobody has a secret", (unsigned long long)took[0],
+			 (unsigned long long)took[1]);
+	users_unref(u);
+	buf_done(&text);
+	buf_done(&errors);
+}
+
 /* ---- passwords */
 
 static void verify_task(void *arg)
@@ -519,6 +555,7 @@ int main(void)
 		cmocka_unit_test(test_format),	     cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_line_numbers), cmocka_unit_test(test_line_formats_back),
 		cmocka_unit_test(test_senders),	     cmocka_unit_test(test_scram),
+		cmocka_unit_test(test_scram_of_many),
 		cmocka_unit_test(test_verify),	     cmocka_unit_test(test_timing),
 		cmocka_unit_test(test_gate),	     cmocka_unit_test(test_gate_between_loops),
 		cmocka_unit_test(test_watched),	     cmocka_unit_test(test_not_a_file),
