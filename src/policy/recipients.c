@@ -1,8 +1,13 @@
 /*
  * recipients - see recipients.h.
  *
- * A map of (route, address without case) and a list by last use; the oldest goes when it is full.
- * An entry without an address stands for the route's hosts: until when nobody tries to ask them.
+ * A map of (route, address without case) and two lists by last use: who exists, and the others. An
+ * entry without an address stands for the route's hosts: until when nobody tries to ask them.
+ *
+ * When it is full the oldest of the others goes, as long as they have more than their share: a
+ * flood of names that do not exist must not push out who does, which is what the relay lives on
+ * while the primary is down. Their share is theirs, or in front of a large domain each of them
+ * would be asked about again and again.
  *
  * Sessions that want to know the same address at once are not matched up: questions go through a
  * gate of a few at once, and behind it the table is looked at again, so that a burst about one
@@ -17,6 +22,7 @@
 #include <errno.h>
 
 #define WAITING_MAX 1000
+#define OTHERS_SHARE 4	/* one entry of so many is for those who do not exist */
 
 /* How long a word is believed. */
 static const int64_t lasts_ms[] = {
@@ -32,7 +38,8 @@ struct recipients *recipients_new(const struct recipients_ask *ask, unsigned max
 	gate_init(&x->gate, RECIPIENTS_AT_ONCE, WAITING_MAX);
 	pthread_mutex_init(&x->lock, NULL);
 	map_init(&x->map);
-	list_init(&x->by_use);
+	list_init(&x->existing);
+	list_init(&x->others);
 	return x;
 }
 
@@ -40,7 +47,16 @@ static void forget(struct recipients *x, struct known *k)
 {
 	map_remove(&x->map, &k->node);
 	list_remove(&k->by_use);
+	x->others_n -= k->word != WORD_YES;
 	mem_free(k);
+}
+
+static void forget_oldest(struct recipients *x)
+{
+	bool of_others = x->others_n > x->max / OTHERS_SHARE || list_is_empty(&x->existing);
+	struct list *oldest = list_first(of_others ? &x->others : &x->existing);
+
+	forget(x, LIST_ENTRY(oldest, struct known, by_use));
 }
 
 void recipients_free(struct recipients *x)
@@ -48,8 +64,8 @@ void recipients_free(struct recipients *x)
 	if (!x)
 		return;
 	kept_free(x->kept);
-	LIST_FOR(at, &x->by_use)
-		forget(x, LIST_ENTRY(at, struct known, by_use));
+	while (x->map.n)
+		forget_oldest(x);
 	map_done(&x->map);
 	gate_done(&x->gate);
 	pthread_mutex_destroy(&x->lock);
@@ -73,6 +89,13 @@ static uint64_t hash_of(const struct name *route, struct str address)
 	return hash_u64((route ? route->hash : 0) ^ hash_nocase(address));
 }
 
+/* It was used just now. */
+static void renew(struct recipients *x, struct known *k)
+{
+	list_remove(&k->by_use);
+	list_push(k->word == WORD_YES ? &x->existing : &x->others, &k->by_use);
+}
+
 static struct known *find(struct recipients *x, const struct name *route, struct str address)
 {
 	uint64_t hash = hash_of(route, address);
@@ -82,8 +105,7 @@ static struct known *find(struct recipients *x, const struct name *route, struct
 
 		if (k->route != route || !str_eq_nocase(k->address, address))
 			continue;
-		list_remove(&k->by_use);
-		list_push(&x->by_use, &k->by_use);
+		renew(x, k);
 		return k;
 	}
 	return NULL;
@@ -98,17 +120,21 @@ void recipients_learn(struct recipients *x, const struct name *route, struct str
 	k = find(x, route, address);
 	if (!k) {
 		if (x->map.n >= x->max)
-			forget(x, LIST_ENTRY(list_first(&x->by_use), struct known, by_use));
+			forget_oldest(x);
 		k = mem_zalloc(size_add(sizeof(*k), address.n));
 		if (address.n)
 			memcpy(k + 1, address.p, address.n);
 		k->address = str_make((const char *)(k + 1), address.n);
 		k->route = route;
+		k->word = WORD_YES;	/* so far nobody has counted it among the others */
+		list_init(&k->by_use);
 		map_insert(&x->map, &k->node, hash_of(route, address));
-		list_push(&x->by_use, &k->by_use);
 	}
+	x->others_n -= k->word != WORD_YES;
+	x->others_n += word != WORD_YES;
 	k->word = (uint8_t)word;
 	k->until_ms = until_ms;
+	renew(x, k);
 	pthread_mutex_unlock(&x->lock);
 	if (address.n)
 		kept_changed(x->kept);

@@ -15,7 +15,7 @@
 
 struct known {
 	struct map_node node;
-	struct list by_use;		/* the newest last */
+	struct list by_use;		/* in existing or others: the newest last */
 	const struct name *route;	/* without its variant */
 	int64_t until_ms;		/* believed until: wall clock, as it outlives the process */
 	uint8_t word;			/* enum recipient_word */
@@ -27,7 +27,9 @@ struct recipients {
 	struct gate gate;
 	pthread_mutex_t lock;
 	struct map map;
-	struct list by_use;
+	struct list existing;		/* WORD_YES */
+	struct list others;		/* who does not exist, hosts that do not answer */
+	unsigned others_n;
 	unsigned max;
 	/* recipients_file.c */
 	struct kept *kept;		/* owned; NULL: nothing is kept */

@@ -159,6 +159,52 @@ static void with_table(void *arg)
 	arena_done(&arena);
 }
 
+/* A flood of names that do not exist, before and after: who exists is still known. */
+static void flood(void *arg)
+{
+	char name[32];
+
+	(void)arg;
+	word = WORD_YES;
+	for (unsigned i = 0; i < 60; i++)
+		snprintf(name, sizeof(name), "yes%u@x", i), look(name, 0);
+	word = WORD_NO;
+	for (unsigned i = 0; i < 500; i++)
+		snprintf(name, sizeof(name), "no%u@x", i), look(name, 550);
+	CHECK_EQ(recipients_count(known), 100);
+	asked = 0;
+	CHECK_EQ(look("no499@x", 550), RECIPIENT_MISSING);	/* the newest are known as well */
+	word = WORD_NONE;
+	for (unsigned i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "yes%u@x", i);
+		CHECK_EQ(look(name, 0), RECIPIENT_EXISTS);
+	}
+	CHECK_EQ(asked, 0);
+	/* more of them than there is room: the others keep a quarter, so a no is remembered */
+	word = WORD_YES;
+	for (unsigned i = 0; i < 500; i++)
+		snprintf(name, sizeof(name), "more%u@x", i), look(name, 0);
+	CHECK_EQ(recipients_count(known), 100);
+	word = WORD_NO;
+	for (unsigned i = 0; i < 25; i++)
+		snprintf(name, sizeof(name), "late%u@x", i), look(name, 550);
+	asked = 0;
+	for (unsigned i = 0; i < 25; i++)
+		snprintf(name, sizeof(name), "late%u@x", i), look(name, 550);
+	for (unsigned i = 426; i < 500; i++)
+		snprintf(name, sizeof(name), "more%u@x", i), look(name, 0);
+	CHECK_EQ(asked, 0);
+	/* he does not exist any more, and another one does: each counts where he is now */
+	zone_pass(HOURS(25));
+	look("more499@x", 550);
+	word = WORD_YES;
+	look("late24@x", 0);
+	asked = 0;
+	look("more499@x", 550);
+	look("late24@x", 0);
+	CHECK_EQ(asked, 0);
+}
+
 static void run(void (*fn)(void *arg))
 {
 	zone_open(NULL, 0, 1);
@@ -178,6 +224,12 @@ static void test_server_down(void **state)
 {
 	(void)state;
 	run(server_down);
+}
+
+static void test_flood(void **state)
+{
+	(void)state;
+	run(flood);
 }
 
 static void test_many(void **state)
@@ -304,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_callouts),
 		cmocka_unit_test(test_server_down),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_words),
