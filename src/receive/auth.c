@@ -192,6 +192,25 @@ static void count_failure(struct exchange *e, uint64_t credential)
 
 /* ---- Dovecot has it */
 
+/* Dovecot said yes. An ending. */
+static int take_over(struct exchange *e) SUSPENDS
+{
+	struct session *s = e->session;
+	int r;
+
+	str_copy(e->login.user, sizeof(e->login.user), dovecot_user(e->dovecot));
+	r = logins_admit(s->reception->receive->help.logins, s->config,
+			 sasl_server_user(e->machine), &e->login);
+	if (r == LOGIN_LATER)
+		return AUTH_LATER;
+	if (r == LOGIN_WRONG) {
+		count_failure(e, 0);
+		return AUTH_WRONG;
+	}
+	r = dovecot_out(e->dovecot).n ? challenge(e, dovecot_out(e->dovecot)) : AUTH_GOES_ON;
+	return r == AUTH_GOES_ON ? AUTH_GOOD : r;
+}
+
 static int pass_through(struct exchange *e, int answer) SUSPENDS
 {
 	while (answer == DOVECOT_CONTINUE) {
@@ -204,14 +223,8 @@ static int pass_through(struct exchange *e, int answer) SUSPENDS
 	if (answer == -ECANCELED)
 		return answer;
 	e->login.backend = "dovecot";
-	if (answer == DOVECOT_OK) {
-		int r = AUTH_GOES_ON;
-
-		str_copy(e->login.user, sizeof(e->login.user), dovecot_user(e->dovecot));
-		if (dovecot_out(e->dovecot).n)
-			r = challenge(e, dovecot_out(e->dovecot));
-		return r == AUTH_GOES_ON ? AUTH_GOOD : r;
-	}
+	if (answer == DOVECOT_OK)
+		return take_over(e);
 	if (answer == DOVECOT_FAIL) {
 		count_failure(e, 0);
 		str_copy(e->login.why, sizeof(e->login.why), STR("wrong"));
@@ -278,12 +291,14 @@ static int find_secret(struct exchange *e, enum sasl_step *ret) SUSPENDS
 	struct session *s = e->session;
 	bool sha1 = e->mechanism == SASL_SCRAM_SHA_1 || e->mechanism == SASL_SCRAM_SHA_1_PLUS;
 	struct scram_secret secret;
-	bool exists = logins_scram(s->reception->receive->help.logins, s->config,
+	int verdict = logins_scram(s->reception->receive->help.logins, s->config,
 				   sasl_server_user(e->machine), sha1, &secret, &e->login);
-	int r = exists ? AUTH_GOES_ON : try_dovecot(e);
+	int r = verdict == LOGIN_WRONG ? try_dovecot(e) : AUTH_GOES_ON;
 
-	if (r == AUTH_GOES_ON)
-		*ret = sasl_server_secret(e->machine, &secret, exists);
+	if (verdict == LOGIN_LATER)
+		r = AUTH_LATER;
+	else if (r == AUTH_GOES_ON)
+		*ret = sasl_server_secret(e->machine, &secret, verdict == LOGIN_GOOD);
 	OPENSSL_cleanse(&secret, sizeof(secret));
 	return r;
 }

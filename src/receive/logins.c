@@ -282,6 +282,38 @@ static int ask_file(struct logins *l, const struct users_backend *b, struct str 
 	return r;
 }
 
+/* What the users files say against this name: WRONG if one has it disabled. */
+static int look_for_ban(struct logins *l, const struct config *c, struct str user,
+			struct login *ret) SUSPENDS
+{
+	int verdict = LOGIN_GOOD;
+
+	for (unsigned i = 0; i < c->users_n && verdict != LOGIN_WRONG; i++) {
+		struct users *users = users_of(l, &c->users[i]);
+		const struct user *found = users ? users_find(users, user) : NULL;
+
+		if (found && found->disabled) {
+			because(ret, ret->backend, "disabled in the users file");
+			verdict = LOGIN_WRONG;
+		} else if (!users && c->users[i].kind == USERS_FILE) {
+			because(ret, ret->backend, "a users file cannot be read: disabled or not?");
+			verdict = LOGIN_LATER;
+		}
+		users_unref(users);
+	}
+	return verdict;
+}
+
+int logins_admit(struct logins *l, const struct config *c, struct str given, struct login *ret)
+{
+	struct str user = str_of(ret->user);
+	int verdict = look_for_ban(l, c, user, ret);
+
+	if (verdict == LOGIN_GOOD && given.n && !str_eq_nocase(given, user))
+		verdict = look_for_ban(l, c, given, ret);
+	return verdict;
+}
+
 /* What Dovecot says of "\0user\0password". */
 static int ask_dovecot(const struct users_backend *b, const struct dovecot_client *who,
 		       struct str user, struct str password, uint64_t deadline,
@@ -332,7 +364,9 @@ int logins_password(struct logins *l, const struct config *c, const struct dovec
 					  : ask_dovecot(b, who, user, password, deadline, &one);
 		if (verdict != LOGIN_LATER || r != LOGIN_WRONG)
 			*ret = one;	/* what was not known outweighs what was wrong */
-		if (r < 0 || r == LOGIN_GOOD)
+		if (r == LOGIN_GOOD)
+			return logins_admit(l, c, user, ret);
+		if (r < 0)
 			return r;
 		verdict = r == LOGIN_LATER ? r : verdict;
 	}
@@ -356,7 +390,7 @@ int logins_has(struct logins *l, const struct config *c, struct str user, struct
 		}
 		users_unref(users);
 	}
-	return verdict;
+	return verdict == LOGIN_GOOD ? logins_admit(l, c, user, ret) : verdict;
 }
 
 int logins_token(struct logins *l, const struct config *c, struct str user, struct str token,
@@ -385,30 +419,32 @@ int logins_token(struct logins *l, const struct config *c, struct str user, stru
 	}
 	OPENSSL_cleanse(facts, sizeof(*facts));
 	mem_free(facts);
-	return verdict;
+	return verdict == LOGIN_GOOD ? logins_admit(l, c, user, ret) : verdict;
 }
 
-bool logins_scram(struct logins *l, const struct config *c, struct str user, bool sha1,
-		  struct scram_secret *ret, struct login *ret_login)
+int logins_scram(struct logins *l, const struct config *c, struct str user, bool sha1,
+		 struct scram_secret *ret, struct login *ret_login)
 {
 	bool found = false;
+	int verdict;
 
 	is_good(ret_login, "file", user);
-	users_scram(l->nobody, user, sha1, l->key, ret);
+	verdict = look_for_ban(l, c, user, ret_login);
+	users_scram_made_up(l->nobody, user, sha1, l->key, ret);
 	for (unsigned i = 0; i < c->users_n && !found; i++) {
 		struct users *users = users_of(l, &c->users[i]);
-		struct scram_secret made_up;
 
 		if (!users)
 			continue;
-		found = users_scram(users, user, sha1, l->key, &made_up);
-		*ret = made_up;		/* of the shape that this file's others have */
-		if (found && users_find(users, user))
+		if (verdict == LOGIN_GOOD)
+			found = users_scram(users, user, sha1, l->key, ret);
+		else		/* of the shape that this file's others have */
+			users_scram_made_up(users, user, sha1, l->key, ret);
+		if (found)
 			is_good(ret_login, "file", users_find(users, user)->name);
-		OPENSSL_cleanse(&made_up, sizeof(made_up));
 		users_unref(users);
 	}
-	return found;
+	return found || verdict == LOGIN_LATER ? verdict : LOGIN_WRONG;
 }
 
 int logins_dovecot(const struct config *c, enum sasl_mechanism m, const struct dovecot_client *who,

@@ -7,7 +7,9 @@
  * takes its list of backends from the configuration of whoever asks.
  *
  * The first backend that says yes decides; what no backend could judge, because one that might have
- * known did not answer, is "later", never "wrong".
+ * known did not answer, is "later", never "wrong". But who is disabled in any users file is out,
+ * whoever says yes: by the name that was given and by the one that the backend made of it. While a
+ * users file cannot be read, and never could, nobody knows who is: "later".
  */
 #ifndef RECEIVE_LOGINS_H
 #define RECEIVE_LOGINS_H
@@ -41,6 +43,13 @@ struct login {
 	char why[160];			/* of the others, for the log */
 };
 
+/*
+ * May somebody whom a backend outside has let in come in as ret->user? given: the name that he gave
+ * it. GOOD; else *ret says why. The questions below have asked this already.
+ */
+int logins_admit(struct logins *l, const struct config *c, struct str given,
+		 struct login *ret) SUSPENDS;
+
 /* Each returns a login_verdict or -ECANCELED. who: what Dovecot is told. */
 int logins_password(struct logins *l, const struct config *c, const struct dovecot_client *who,
 		    struct str user, struct str password, uint64_t deadline,
@@ -53,11 +62,11 @@ int logins_token(struct logins *l, const struct config *c, struct str user, stru
 		 uint64_t deadline, struct login *ret) SUSPENDS;
 
 /*
- * The stored secret of the first users file that has one for him; false: nobody has, and *ret is
- * made up. .user is as the file writes it, or as it was given.
+ * The stored secret of the first users file that has one for him. A login_verdict; unless GOOD *ret
+ * is made up. .user is as the file writes it, or as it was given.
  */
-bool logins_scram(struct logins *l, const struct config *c, struct str user, bool sha1,
-		  struct scram_secret *ret, struct login *ret_login) SUSPENDS;
+int logins_scram(struct logins *l, const struct config *c, struct str user, bool sha1,
+		 struct scram_secret *ret, struct login *ret_login) SUSPENDS;
 
 /*
  * Dovecot has the conversation by itself, from the client's first message on. A dovecot_answer;

@@ -1,5 +1,5 @@
 """Logins: every mechanism by real clients, submission, who may send as whom, guesses, what is never logged, Dovecot."""
-import base64, contextlib, os, shutil, smtplib, ssl, subprocess, time
+import base64, contextlib, os, shutil, smtplib, socket, ssl, subprocess, time
 
 import pytest
 
@@ -284,6 +284,41 @@ def test_dovecot(make_relay, make_sink, tmp_path, dovecot, kind):
     with pytest.raises(smtplib.SMTPAuthenticationError) as e:
         s.login_and_send()
     assert e.value.smtp_code == 454
+
+
+@pytest.mark.parametrize('kind', ['plain', 'login', 'scram-sha-256'])
+def test_disabled_beside_dovecot(make_relay, make_sink, tmp_path, dovecot, kind):
+    """relevo user disable puts a user out whom Dovecot, or another users file, still lets in; by POP3 as well."""
+    here, other, pop = tmp_path / 'here', tmp_path / 'other', free_port()
+    for path, name in ((here, USER), (other, USER), (other, 'bob')):
+        run([BINARY, 'user', 'add', name, '-f', str(path), '--password-stdin'], input=PASSWORD + '\n')
+    run([BINARY, 'user', 'passwd', USER, '-f', str(here), '--password-stdin'], input='another one\n')
+    s = Submission(make_relay, make_sink, tmp_path, more='pop 127.0.0.1:%d' % pop,
+                   users='users dovecot unix:%s\nusers file %s\nusers file %s' % (dovecot[0], other, here))
+
+    def login(user=USER):
+        return subprocess.run([need('gsasl'), '--smtp', '--connect=localhost:%d' % s.port, '--x509-ca-file=' + s.ca.certificate, '--no-cb',
+                               '--mechanism=' + kind.upper(), '--authentication-id=' + user, '--password=' + PASSWORD],
+                              input='', text=True, capture_output=True, timeout=60 * PATIENCE).returncode
+
+    def pops():
+        with socket.create_connection(('127.0.0.1', pop), 60) as p, p.makefile('rwb', 0) as f:
+            f.readline()
+            f.write(b'USER %s\r\nPASS %s\r\n' % (USER.encode(), PASSWORD.encode()))
+            f.readline()
+            return f.readline()[:3] == b'+OK'
+    assert login() == 0 and pops()
+    run([BINARY, 'user', 'disable', USER, '-f', str(here)])
+    time.sleep(1.5)
+    assert login() != 0 and not pops()
+    assert s.relay.wait_event('login-failed', 2)[0]['why'] == 'disabled in the users file'
+    assert login('bob') == 0
+    # nobody knows who is disabled where a users file was never read
+    here.write_text('nonsense\n')
+    s.relay.stop()
+    s.relay.start()
+    assert login('bob') != 0
+    assert s.relay.wait_event('login-failed', 3)[2]['result'] == 'later'
 
 
 def test_connections_per_login(make_relay, make_sink, tmp_path):

@@ -197,6 +197,23 @@ def test_senders_of_a_users_file(make_tokens, tmp_path):
             s.rset()
 
 
+def test_disabled_in_a_users_file(make_tokens, tmp_path):
+    """Who is disabled there is out, whichever backend says yes, and wherever it stands in the order."""
+    users = tmp_path / 'users'
+    for name in (USER, OTHER):
+        run([BINARY, 'user', 'add', name, '-f', str(users), '--password-stdin'], input='Open Sesame!\n')
+    run([BINARY, 'user', 'disable', USER.upper(), '-f', str(users)])
+    t = make_tokens(demands='\nusers file %s' % users)
+    t.server.tokens.update({'ann': {'active': True, 'username': USER}, 'bob': {'active': True, 'username': OTHER}})
+    for kind in ('XOAUTH2', 'OAUTHBEARER'):
+        refused(t, kind, 'ann', '401' if kind == 'XOAUTH2' else 'invalid_token')
+        assert t.login(kind, 'bob', OTHER)[0] == 235
+    assert t.login('OAUTHBEARER', 'ann', '')[0] == 334      # whom the token alone names
+    assert [e['why'] for e in t.relay.wait_event('login-failed', 3)] == ['disabled in the users file'] * 3
+    run([BINARY, 'user', 'enable', USER, '-f', str(users)])
+    wait_for(lambda: t.login('XOAUTH2', 'ann')[0] == 235)
+
+
 @pytest.mark.parametrize('demands, answer, why', [
     ('', {'active': False}, 'the token is not active'),
     ('', {'active': True, 'username': USER, 'exp': 1000000000}, 'the token has expired'),
