@@ -471,6 +471,13 @@ void config_unref(struct config *c);	/* NULL is fine; any thread */
 /* The snapshot in force: counted; any thread. NULL before the first config_set_current. */
 struct config *config_current(void);
 /* Swap; takes the caller's reference; sessions under way keep the old one. Any thread. */
+/*
+ * The certificates that a handshake shows which begins now, counted: those in force, whenever the
+ * session began; where none are any more, the session's own. Keys are known to who signs by their
+ * names, and a key that was renewed in its place is no longer the one of the older certificate.
+ * asks: the clients for theirs. NULL: there is none.
+ */
+struct tls_context *config_server_context(const struct config *own, bool asks);
 void config_set_current(struct config *c);
 
 /*

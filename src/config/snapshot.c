@@ -58,6 +58,22 @@ void config_set_current(struct config *c)
 	config_unref(old);
 }
 
+static struct tls_context *context_of(const struct config *c, bool asks)
+{
+	return asks && c->tls.server_asking ? c->tls.server_asking : c->tls.server;
+}
+
+struct tls_context *config_server_context(const struct config *own, bool asks)
+{
+	struct config *c = config_current();
+	struct tls_context *present = c ? context_of(c, asks) : NULL;
+	struct tls_context *taken = present ? present : context_of(own, asks);
+
+	taken = taken ? tls_context_ref(taken) : NULL;
+	config_unref(c);
+	return taken;
+}
+
 static const struct route *find_route(const struct config *c, struct str name)
 {
 	unsigned from = 0, to = c->routes_n;

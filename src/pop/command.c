@@ -40,7 +40,6 @@ bool pop_is_multiline(enum pop_verb v, struct str args)
 		return true;
 	case POP_LIST:
 	case POP_UIDL:
-	case POP_AUTH:		/* alone: the mechanisms, as some servers tell them */
 		return !str_trim(args).n;
 	default:
 		return false;

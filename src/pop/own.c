@@ -79,7 +79,7 @@ static int pass(struct session *s, struct str args) SUSPENDS
 	copy = str_dup(args);		/* the line does not outlive a wait */
 	password = str_make(copy, args.n);
 	if (l->verify)
-		r = l->verify(l->arg, s->config, &s->ip, name, password,
+		r = l->verify(l->arg, s->config, &s->client.ip, name, password,
 			      pop_session_deadline(s, VERIFY_NS));
 	r = judge(s, r, name, password);
 	OPENSSL_cleanse(copy, args.n);

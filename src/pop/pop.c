@@ -69,7 +69,7 @@ static unsigned sessions_of(const struct core *c, const struct ip *ip)
 	unsigned n = 0;
 
 	LIST_FOR(at, &c->sessions)
-		n += ip_eq(&LIST_ENTRY(at, struct session, in_core)->ip, ip);
+		n += ip_eq(&LIST_ENTRY(at, struct session, in_core)->client.ip, ip);
 	return n;
 }
 

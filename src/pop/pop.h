@@ -14,6 +14,7 @@
 #include "dns/dns.h"
 #include "policy/bans.h"
 #include "policy/popped.h"
+#include "policy/strangers.h"
 
 struct pop;
 
@@ -22,6 +23,7 @@ struct pop_links {
 	struct dns *dns;		/* for an upstream that has a name */
 	struct popped *popped;
 	struct bans *bans;		/* NULL: nobody is banned or slowed */
+	struct strangers *strangers;	/* limits of handshakes; NULL: there are none */
 	/* Asks the users: 1 right, 0 wrong, -errno nobody can say. Without it nobody logs in. */
 	int (*verify)(void *arg, const struct config *c, const struct ip *client, struct str name,
 		      struct str password, uint64_t deadline) SUSPENDS;
@@ -30,13 +32,19 @@ struct pop_links {
 	 * spells it; 0; -errno. Without it nobody logs in thus.
 	 */
 	int (*find)(void *arg, const struct config *c, struct str name, struct buf *ret) SUSPENDS;
+	/*
+	 * The server behind us has let him in by this name: may he relay for it? 1; 0: a users file
+	 * has him disabled; -errno: nobody can say. Without it he may.
+	 */
+	int (*admit)(void *arg, const struct config *c, struct str name) SUSPENDS;
 	void *arg;
 };
 
-/* .verify and .find by the relay's logins (receive/logins.h): arg is the struct logins. */
+/* .verify, .find and .admit by the relay's logins (receive/logins.h): arg is the struct logins. */
 int pop_verify_logins(void *logins, const struct config *c, const struct ip *client,
 		      struct str name, struct str password, uint64_t deadline) SUSPENDS;
 int pop_find_user(void *logins, const struct config *c, struct str name, struct buf *ret) SUSPENDS;
+int pop_admit_user(void *logins, const struct config *c, struct str name) SUSPENDS;
 
 struct pop *pop_new(const struct pop_links *links);	/* copied */
 /* A bound, listening socket, named by its endpoint in the configuration. From the main thread. */

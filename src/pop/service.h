@@ -48,8 +48,7 @@ struct session {
 	struct stream *upstream;	/* owned; NULL: none */
 	struct task *task;
 	struct transcript *transcript;	/* owned, or NULL */
-	struct ip ip;
-	bool is_local;
+	struct client client;		/* its address, whether it is local, where it came to */
 	bool waiting;			/* for a command: may be cancelled at a shutdown */
 	bool logged_in;
 	uint64_t ends;			/* loop time */
@@ -84,9 +83,12 @@ uint64_t pop_session_deadline(const struct session *s, uint64_t ns);
 bool pop_session_is_private(const struct session *s);
 bool pop_session_offers_tls(const struct session *s);
 int pop_session_starttls(struct session *s) SUSPENDS;
-/* A login succeeded or failed; the second waits as the bans say. */
+/* He is in; pop_session_welcome: and his client may relay for a while. */
+void pop_session_let_in(struct session *s);
 void pop_session_welcome(struct session *s, struct str name);
+/* A login failed: counted, and a wait as the bans say. */
 int pop_session_failed(struct session *s, struct str name, struct str password) SUSPENDS;
+void pop_session_log_failed(const struct session *s, struct str name, const char *why);
 
 /* ---- the two kinds */
 int pop_own_run(struct session *s) SUSPENDS;	/* own.c */

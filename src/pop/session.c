@@ -65,7 +65,7 @@ static bool is_banned(const struct session *s)
 {
 	struct bans *b = s->core->pop->links.bans;
 
-	return b && !s->is_local && bans_banned_ms(b, &s->ip, loop_now());
+	return b && !s->client.is_local && bans_banned_ms(b, &s->client.ip, loop_now());
 }
 
 static int shut_out(struct session *s) SUSPENDS
@@ -110,7 +110,7 @@ int pop_session_command(struct session *s, enum pop_verb *ret_verb, struct str *
 
 bool pop_session_is_private(const struct session *s)
 {
-	return s->is_local || stream_tls(s->stream);
+	return s->client.is_local || stream_tls(s->stream);
 }
 
 bool pop_session_offers_tls(const struct session *s)
@@ -118,11 +118,25 @@ bool pop_session_offers_tls(const struct session *s)
 	return s->settings->tls != TLS_OFF && s->config->tls.server && !stream_tls(s->stream);
 }
 
+/* Limits of handshakes, before anything is computed. False: too many. */
+static bool may_shake_hands(const struct session *s)
+{
+	struct strangers *strangers = s->core->pop->links.strangers;
+	struct decision d = { .verdict = VERDICT_ACCEPT };
+
+	if (strangers)
+		strangers_handshake(strangers, s->config, &s->client, &d);
+	return d.verdict == VERDICT_ACCEPT;
+}
+
 static int handshake(struct session *s) SUSPENDS
 {
-	int r = stream_tls_accept(s->stream, s->config->tls.server,
-				  pop_session_deadline(s, HANDSHAKE));
+	struct tls_context *context = config_server_context(s->config, false);
+	int r = -ENOKEY;
 
+	if (context)
+		r = stream_tls_accept(s->stream, context, pop_session_deadline(s, HANDSHAKE));
+	tls_context_unref(context);
 	return r < 0 && r != -ECANCELED && r != -ETIMEDOUT ? pop_session_end(s, "tls") : r;
 }
 
@@ -138,6 +152,11 @@ int pop_session_starttls(struct session *s)
 		r = pop_session_say(s, STR("-ERR Wait for the reply before you send more"));
 		return r < 0 ? r : pop_session_end(s, "blind-input");
 	}
+	/* As with SMTP: no invitation to go on without TLS. */
+	if (!may_shake_hands(s)) {
+		r = pop_session_say(s, STR("-ERR [SYS/TEMP] Too many handshakes from you"));
+		return r < 0 ? r : pop_session_end(s, "limit");
+	}
 	s->name[0] = 0;		/* RFC 2595 4: nothing from before counts */
 	r = pop_session_say(s, STR("+OK Begin TLS now"));
 	if (r == 0)
@@ -147,18 +166,23 @@ int pop_session_starttls(struct session *s)
 
 /* ---- logins */
 
+void pop_session_let_in(struct session *s)
+{
+	s->logged_in = true;
+	s->ends = loop_now() + POP_SESSION_NS;
+}
+
 void pop_session_welcome(struct session *s, struct str name)
 {
 	struct pop *p = s->core->pop;
 
-	s->logged_in = true;
-	s->ends = loop_now() + POP_SESSION_NS;
+	pop_session_let_in(s);
 	if (p->links.bans && name.n)
 		bans_succeeded(p->links.bans, name);
-	popped_add(p->links.popped, &s->ip, loop_now(), s->settings->allow_ns);
+	popped_add(p->links.popped, &s->client.ip, loop_now(), s->settings->allow_ns);
 	log_begin(LOG_POPPED);
 	log_cstr("session", s->id);
-	log_ip("client", &s->ip);
+	log_ip("client", &s->client.ip);
 	log_str("login", name);
 	log_u64("seconds", s->settings->allow_ns / SECOND);
 	log_end();
@@ -173,8 +197,18 @@ static void log_banned(const struct session *s, uint64_t ms)
 {
 	log_begin(LOG_BANNED);
 	log_cstr("session", s->id);
-	log_ip("client", &s->ip);
+	log_ip("client", &s->client.ip);
 	log_ms("ms", ms * MILLISECOND);
+	log_end();
+}
+
+void pop_session_log_failed(const struct session *s, struct str name, const char *why)
+{
+	log_begin(LOG_LOGIN_FAILED);
+	log_cstr("session", s->id);
+	log_ip("client", &s->client.ip);
+	log_str("login", name);
+	log_cstr("why", why);
 	log_end();
 }
 
@@ -184,15 +218,11 @@ int pop_session_failed(struct session *s, struct str name, struct str password)
 	uint64_t now = loop_now();
 	unsigned delay = 0;
 
-	log_begin(LOG_LOGIN_FAILED);
-	log_cstr("session", s->id);
-	log_ip("client", &s->ip);
-	log_str("login", name);
-	log_end();
+	pop_session_log_failed(s, name, "no such user, or another password");
 	if (b) {
-		if (bans_failed(b, &s->ip, name, credential_of(name, password), now))
-			log_banned(s, bans_banned_ms(b, &s->ip, now));
-		delay = bans_delay_ms(b, &s->ip, name, now);
+		if (bans_failed(b, &s->client.ip, name, credential_of(name, password), now))
+			log_banned(s, bans_banned_ms(b, &s->client.ip, now));
+		delay = bans_delay_ms(b, &s->client.ip, name, now);
 	}
 	return delay ? bans_pause(delay, pop_session_deadline(s, POP_LOGIN_NS)) : 0;
 }
@@ -206,7 +236,7 @@ static int run(struct session *s) SUSPENDS
 	if (is_banned(s))
 		return shut_out(s);
 	if (s->settings->tls == TLS_IMPLICIT)
-		r = s->config->tls.server ? handshake(s) : pop_session_end(s, "tls");
+		r = may_shake_hands(s) ? handshake(s) : pop_session_end(s, "limit");
 	if (r < 0)
 		return r;
 	return s->settings->has_upstream ? pop_through_run(s) : pop_own_run(s);
@@ -231,7 +261,7 @@ static void log_end_of(const struct session *s, int error)
 {
 	log_begin(LOG_DISCONNECTED);
 	log_cstr("session", s->id);
-	log_ip("client", &s->ip);
+	log_ip("client", &s->client.ip);
 	log_cstr("reason", s->reason ? s->reason : "lost");
 	if (!s->reason)
 		log_errno("error", error);
@@ -287,8 +317,8 @@ bool pop_session_start(struct core *c, const struct door_address *l, int fd,
 	s->listening = l;
 	s->config = config;
 	s->settings = settings;
-	s->ip = peer->ip;
-	s->is_local = endpoint_is_here(peer);
+	client_init(&s->client, peer);
+	s->client.listen = &settings->endpoint;
 	s->ends = loop_now() + POP_LOGIN_NS;
 	session_id_make(s->id);
 	s->task = task_start(NULL, session_main, s, "pop");

@@ -9,8 +9,14 @@
  *
  * Not passed on: STLS, which is each connection's own (and CAPA's word about it); logins before
  * TLS, except on this machine; APOP, if the listener is without; verbs that are not POP3's, as
- * nobody knows how long their replies are; and before a login everything but logins. AUTH may take
- * several steps.
+ * nobody knows how long their replies are; and before a login everything but logins.
+ *
+ * AUTH may take several steps, and only mechanisms pass that we can read: a login that gives a
+ * right must say whose it is, and ANONYMOUS (RFC 4505) is nobody's. So a machine of our own
+ * (smtp/sasl.h) listens until it has the name. Whoever got in without one - by an identity that is
+ * not the user himself, by a token that alone says whose it is - or is disabled in a users file
+ * reads his mail, and may not relay for it. Mechanisms in -PLUS bind the login to a TLS connection
+ * with the server, of which there is none here.
  *
  * The server hears from all clients by one address, ours: failed logins are counted here, by the
  * client's own.
@@ -18,8 +24,11 @@
 #include "pop/service.h"
 
 #include "base/mem.h"
+#include "smtp/base64.h"
+#include "smtp/sasl.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 
 #define CONNECT_NS (20 * SECOND)
 #define STEPS_MAX 8			/* of one AUTH */
@@ -167,6 +176,30 @@ static int pass_lines(struct session *s) SUSPENDS
 	return 0;
 }
 
+static bool is_read(enum sasl_mechanism m)
+{
+	return m != SASL_NONE && !sasl_mechanism_has_plus(m);
+}
+
+/* "SASL PLAIN ANONYMOUS": those that we can read; nothing if there is none. */
+static int pass_mechanisms(struct session *s, struct str line) SUSPENDS
+{
+	struct buf b = BUF_INIT(POP_REPLY_MAX);
+	int r = 0;
+
+	buf_add_str(&b, str_word(&line));
+	for (struct str word = str_word(&line); word.n; word = str_word(&line)) {
+		if (!is_read(sasl_mechanism_find(word)))
+			continue;
+		buf_add_byte(&b, ' ');
+		buf_add_str(&b, word);
+	}
+	if (b.n > strlen("SASL"))
+		r = pop_session_say(s, buf_str(&b));
+	buf_done(&b);
+	return r;
+}
+
 /* Its own word on STLS is left out, ours is put in. */
 static int pass_capabilities(struct session *s) SUSPENDS
 {
@@ -185,7 +218,8 @@ static int pass_capabilities(struct session *s) SUSPENDS
 		    (!pop_session_is_private(s) && (str_eq_nocase(line, STR("USER")) ||
 						str_starts_nocase(line, STR("SASL")))))
 			continue;
-		r = pass_line(s, line);
+		r = str_starts_nocase(line, STR("SASL")) ? pass_mechanisms(s, line)
+							 : pass_line(s, line);
 		if (r < 0)
 			return r;
 	}
@@ -232,8 +266,35 @@ static int ask(struct session *s, enum pop_verb verb, struct str args) SUSPENDS
 	return r;
 }
 
-/* A line of the client's within AUTH: base64, or "*". 0: *ret is passed on. */
-static int auth_step(struct session *s) SUSPENDS
+/* ---- AUTH */
+
+/* Reads along until it knows who logs in. */
+struct hearing {
+	struct sasl_server *machine;	/* owned */
+	bool is_done;
+};
+
+/* text: base64 of the client's; is_answer: or else nothing was said yet. */
+static void hear(struct session *s, struct hearing *h, struct str text, bool is_answer)
+{
+	struct buf octets = BUF_INIT(POP_REPLY_MAX);
+	enum sasl_step step;
+
+	if (!h->is_done && (str_eq(text, STR("=")) || base64_decode(&octets, text))) {
+		step = sasl_server_step(h->machine, buf_str(&octets), is_answer);
+		h->is_done = step != SASL_SEND;
+		if (step != SASL_FAILED)
+			str_copy(s->name, sizeof(s->name), sasl_server_user(h->machine));
+	} else {
+		h->is_done = true;
+	}
+	if (octets.p)
+		OPENSSL_cleanse(octets.p, octets.size);
+	buf_done(&octets);
+}
+
+/* A line of the client's within AUTH: base64, or "*". 0: it is passed on. */
+static int auth_step(struct session *s, struct hearing *h) SUSPENDS
 {
 	struct str line;
 	char *copy;
@@ -246,14 +307,16 @@ static int auth_step(struct session *s) SUSPENDS
 		return r < 0 && r != -EMSGSIZE ? r : pop_session_end(s, "lost");
 	if (str_has_control(line))
 		return pop_session_end(s, "blind-input");
+	hear(s, h, line, true);
 	copy = str_dup(line);
 	r = upstream_say(s, str_make(copy, line.n), STR_NONE);
+	OPENSSL_cleanse(copy, line.n);
 	mem_free(copy);
 	return r;
 }
 
 /* 1: logged in, 0: refused. */
-static int auth(struct session *s) SUSPENDS
+static int converse(struct session *s, struct hearing *h) SUSPENDS
 {
 	for (unsigned i = 0; i < STEPS_MAX; i++) {
 		enum pop_status status;
@@ -268,44 +331,90 @@ static int auth(struct session *s) SUSPENDS
 		r = pass_line(s, line);
 		if (r < 0 || status != POP_CONTINUE)
 			return r < 0 ? r : status == POP_OK;
-		r = auth_step(s);
+		r = auth_step(s, h);
 		if (r < 0)
 			return r;
 	}
 	return -EPROTO;
 }
 
-/* Who he says he is: for the log, and for whom failures are counted. */
-static void note_name(struct session *s, enum pop_verb verb, struct str args)
+/* 1: logged in, s->name says who if that is known; 0: refused. */
+static int auth(struct session *s, struct str args) SUSPENDS
 {
-	if (verb == POP_USER)
-		str_copy(s->name, sizeof(s->name), args);
-	else if (verb == POP_APOP)
-		str_copy(s->name, sizeof(s->name), str_word(&args));
-	else if (verb == POP_AUTH)
-		s->name[0] = 0;
+	const struct sasl_binding none = { .exporter = STR_NONE };
+	struct str words = args, word = str_word(&words), initial = str_word(&words);
+	struct hearing h = {
+		.machine = sasl_server_new(sasl_mechanism_find(word), &none, STR("unused")),
+	};
+	int r;
+
+	s->name[0] = 0;
+	hear(s, &h, initial, initial.n > 0);
+	r = ask(s, POP_AUTH, args);
+	if (r == 0)
+		r = converse(s, &h);
+	sasl_server_free(h.machine);
+	return r;
+}
+
+/* ---- logins */
+
+/* What speaks against this login; empty: nothing. */
+static struct str objection(const struct session *s, enum pop_verb verb, struct str args)
+{
+	if (!pop_session_is_private(s) && verb != POP_APOP)
+		return STR("[AUTH] Only under TLS: say STLS first");
+	if (verb == POP_APOP && !s->settings->apop)
+		return STR("Not available");
+	if (verb == POP_AUTH && !is_read(sasl_mechanism_find(str_word(&args))))
+		return STR("[AUTH] No such mechanism");
+	return STR_NONE;
+}
+
+/* The server has let him in. Whether he may relay for that is ours to say. */
+static int welcome(struct session *s) SUSPENDS
+{
+	const struct pop_links *l = &s->core->pop->links;
+	struct str name = str_of(s->name);
+	int r = name.n && l->admit ? l->admit(l->arg, s->config, name) : name.n > 0;
+
+	if (r == -ECANCELED)
+		return r;
+	if (r == 1) {
+		pop_session_welcome(s, name);
+		return 0;
+	}
+	pop_session_let_in(s);
+	pop_session_log_failed(s, name, !name.n ? "he may read, not relay: whose login it is was "
+						  "not said"
+					: r ? "he may read, not relay: a users file cannot be read"
+					    : "he may read, not relay: disabled in the users file");
+	return 0;
 }
 
 static int login(struct session *s, enum pop_verb verb, struct str args) SUSPENDS
 {
-	bool is_list = verb == POP_AUTH && pop_is_multiline(verb, args);
+	struct str against = objection(s, verb, args);
 	char *secret;
 	int r;
 
-	if (!pop_session_is_private(s) && verb != POP_APOP)
-		return pop_session_refuse(s, STR("[AUTH] Only under TLS: say STLS first"));
-	if (verb == POP_APOP && !s->settings->apop)
-		return pop_session_refuse(s, STR("Not available"));
-	note_name(s, verb, args);
+	if (against.n)
+		return pop_session_refuse(s, against);
 	secret = str_dup(args);
-	r = ask(s, verb, args);
-	if (r == 0)
-		r = verb == POP_AUTH && !is_list ? auth(s) : pass_reply(s, is_list, false);
-	if (r == 1 && verb != POP_USER && !is_list)
-		pop_session_welcome(s, str_of(s->name));
-	else if (r == 0 && verb != POP_USER && !is_list)
-		r = pop_session_failed(s, str_of(s->name), str_of(secret));
-	explicit_bzero(secret, strlen(secret));
+	if (verb == POP_APOP)
+		str_copy(s->name, sizeof(s->name), str_word(&args));
+	args = str_of(secret);
+	if (verb == POP_AUTH)
+		r = auth(s, args);
+	else if ((r = ask(s, verb, args)) == 0)
+		r = pass_reply(s, false, false);
+	if (verb == POP_USER)	/* the name that PASS is about, if the server took it */
+		str_copy(s->name, sizeof(s->name), r == 1 ? args : STR_NONE);
+	else if (r == 1)
+		r = welcome(s);
+	else if (r == 0)
+		r = pop_session_failed(s, str_of(s->name), args);
+	OPENSSL_cleanse(secret, args.n);
 	mem_free(secret);
 	return r;
 }

@@ -7,9 +7,8 @@
  * failures are counted (bans), and all it begins (a limit), so that nobody can have us compute
  * handshakes all day.
  *
- * A handshake shows the certificate that is in force when it begins, not when the session began:
- * keys are known to who signs by their names, and a key that was renewed in its place is no longer
- * the one of the older certificate. Sessions that have begun TLS keep what they have.
+ * A handshake shows the certificate that is in force when it begins, not when the session began
+ * (config_server_context). Sessions that have begun TLS keep what they have.
  */
 #include "receive/session.h"
 
@@ -21,17 +20,10 @@
 #define HANDSHAKE_WAIT (30 * SECOND)
 #define WHY_MAX 160
 
-static struct tls_context *context_in(const struct session *s, const struct config *c)
-{
-	if (s->listen->asks_certificates && c->tls.server_asking)
-		return c->tls.server_asking;
-	return c->tls.server;
-}
-
 bool session_may_starttls(const struct session *s)
 {
 	return (s->listen->tls == TLS_OFFERED || s->listen->tls == TLS_REQUIRED) &&
-	       context_in(s, s->config) && !session_has_tls(s);
+	       s->config->tls.server && !session_has_tls(s);
 }
 
 static void log_tls(const struct session *s, const struct tls_facts *f)
@@ -66,18 +58,6 @@ static void log_failed(const struct session *s, int error)
 	log_end();
 }
 
-/* Counted: who signs has the keys of the present configuration. */
-static struct tls_context *present_context(const struct session *s)
-{
-	struct config *c = config_current();
-	struct tls_context *present = context_in(s, c);
-	struct tls_context *taken = present ? present : context_in(s, s->config);
-
-	taken = taken ? tls_context_ref(taken) : NULL;
-	config_unref(c);
-	return taken;
-}
-
 /* Before anything is computed. 0, or it was dismissed. */
 static int admit(struct session *s) SUSPENDS
 {
@@ -92,7 +72,8 @@ static int admit(struct session *s) SUSPENDS
 
 static int handshake(struct session *s) SUSPENDS
 {
-	struct tls_context *context = present_context(s);
+	struct tls_context *context =
+		config_server_context(s->config, s->listen->asks_certificates);
 	const struct tls_facts *f;
 	int r = -ENOKEY;
 

@@ -274,8 +274,9 @@ static void helpers_make(struct worker *w)
 	bans_keep(logins_bans(w->logins), net_world(w->net), c->state);
 	w->pop = pop_new(&(struct pop_links){
 		.net = w->net, .dns = deliver_dns(w->deliver), .popped = w->popped,
-		.bans = logins_bans(w->logins), .verify = pop_verify_logins,
-		.find = pop_find_user, .arg = w->logins,
+		.bans = logins_bans(w->logins), .strangers = w->strangers,
+		.verify = pop_verify_logins, .find = pop_find_user, .admit = pop_admit_user,
+		.arg = w->logins,
 	});
 	confine_check_keys(c, &warnings);
 	worker_warn(buf_str(&warnings));

@@ -99,6 +99,29 @@ def test_apop(make_relay, make_sink, tmp_path):
     wait_for(lambda: apop(port, 'anna@a.example', 'sesame').startswith('-ERR [AUTH]'))
 
 
+def test_tls_of_a_session_that_was_there(make_relay, make_sink, tmp_path):
+    """A key that was renewed in its place: who connected before gets the new certificate, as with SMTP."""
+    ca, port, users = Authority(tmp_path / 'ca'), free_port(), tmp_path / 'users'
+    users.write_text('')
+    server = ca.issue('localhost', ['localhost'])
+    relay = make_relay('tls { certificate %s; key %s }\nusers file %s\npop 127.0.0.1:%d\nroute next { host 127.0.0.1:%d; tls off }\n'
+                       'accept from pop to any via next\n' % (server.certificate, server.key, users, port, make_sink().port))
+
+    def shown(p):
+        assert p.cmd('STLS').startswith('+OK')
+        with ssl.create_default_context(cafile=ca.certificate).wrap_socket(p.s.dup(), server_hostname='localhost') as t:
+            return hashlib.sha256(t.getpeercert(True)).hexdigest()
+    first, before, there = server.fingerprint, Pop(port), Pop(port)
+    assert shown(before) == first
+    renewed = ca.issue('localhost', ['localhost'])
+    for a, b in ((renewed.certificate, server.certificate), (renewed.key, server.key)):
+        with open(a, 'rb') as f, open(b, 'wb') as g:
+            g.write(f.read())
+    relay.command('reload')
+    assert shown(there) == renewed.fingerprint != first
+    before.close(), there.close()
+
+
 def test_passed_through(make_relay):
     port, upstream = free_port(), socket.create_server(('127.0.0.1', 0))
     with contextlib.closing(Sink()) as sink, contextlib.closing(upstream):
