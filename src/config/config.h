@@ -238,7 +238,8 @@ enum limit_what {
 #define LIMIT_PER_CLIENT_NETWORK 32	/* its /24; of IPv6 its /48 */
 #define LIMIT_PER_LOGIN 64
 #define LIMIT_PER_SENDER (LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK | LIMIT_PER_LOGIN)
-#define LIMITS_PER_SENDER_MAX 16	/* in one configuration: all of them count each message */
+#define LIMITS_PER_SENDER_MAX 16	/* written in one configuration: all may count one client */
+#define LIMITS_OF_SENDER_MAX (LIMITS_PER_SENDER_MAX + 1)	/* and one that holds unwritten */
 
 /*
  * limit COUNT connections | COUNT messages per connection | RATE messages|recipients|bytes,
@@ -470,7 +471,6 @@ void config_unref(struct config *c);	/* NULL is fine; any thread */
 
 /* The snapshot in force: counted; any thread. NULL before the first config_set_current. */
 struct config *config_current(void);
-/* Swap; takes the caller's reference; sessions under way keep the old one. Any thread. */
 /*
  * The certificates that a handshake shows which begins now, counted: those in force, whenever the
  * session began; where none are any more, the session's own. Keys are known to who signs by their
@@ -478,6 +478,7 @@ struct config *config_current(void);
  * asks: the clients for theirs. NULL: there is none.
  */
 struct tls_context *config_server_context(const struct config *own, bool asks);
+/* Swap; takes the caller's reference; sessions under way keep the old one. Any thread. */
 void config_set_current(struct config *c);
 
 /*

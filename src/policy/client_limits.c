@@ -224,12 +224,13 @@ const struct limit *client_limits_connect(struct client_limits *l, const struct 
 	return full;
 }
 
-void client_limits_disconnect(struct client_limits *l, struct connection_counts *counts)
+void client_limits_disconnect(struct client_limits *l, struct connection_counts *counts,
+			      unsigned keep)
 {
-	if (!counts->n)
+	if (counts->n <= keep)
 		return;
 	pthread_mutex_lock(&l->lock);
-	leave(l, counts, 0);
+	leave(l, counts, keep);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -270,7 +271,7 @@ static unsigned charges_of(struct client_limits *l, const struct spending *s, st
 {
 	unsigned found = 0;
 
-	for (unsigned i = 0; i < s->config->limits_n && found < LIMITS_PER_SENDER_MAX; i++) {
+	for (unsigned i = 0; i < s->config->limits_n && found < LIMITS_OF_SENDER_MAX; i++) {
 		const struct limit *limit = &s->config->limits[i];
 		uint64_t amount = amount_of(s, limit->what);
 		struct charge *x = &ret[found];
@@ -312,7 +313,7 @@ static void spend(const struct charge *x, uint64_t now)
 const struct limit *client_limits_spend(struct client_limits *l, const struct spending *x,
 					uint64_t *ret_again_ns)
 {
-	struct charge charges[LIMITS_PER_SENDER_MAX];
+	struct charge charges[LIMITS_OF_SENDER_MAX];
 	const struct limit *broken = NULL;
 	uint64_t longest = 0;
 	unsigned n;
@@ -337,7 +338,7 @@ const struct limit *client_limits_spend(struct client_limits *l, const struct sp
 
 void client_limits_charge(struct client_limits *l, const struct spending *x)
 {
-	struct charge charges[LIMITS_PER_SENDER_MAX];
+	struct charge charges[LIMITS_OF_SENDER_MAX];
 	unsigned n;
 
 	pthread_mutex_lock(&l->lock);

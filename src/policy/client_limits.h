@@ -16,7 +16,7 @@ struct client_limits;
 /* Where one connection is counted; zeroed at the start. */
 struct connection_counts {
 	/* private: one limit's count for one client */
-	struct counted *at[LIMITS_PER_SENDER_MAX];
+	struct counted *at[LIMITS_OF_SENDER_MAX];
 	unsigned n;
 };
 
@@ -40,8 +40,9 @@ void client_limits_free(struct client_limits *l);	/* NULL is fine */
 const struct limit *client_limits_connect(struct client_limits *l, const struct config *c,
 					  const struct sender *from, unsigned per,
 					  struct connection_counts *ret);
-/* All that it was counted in; counts is empty then. */
-void client_limits_disconnect(struct client_limits *l, struct connection_counts *counts);
+/* Gives back all that it was counted in, but the first so many. */
+void client_limits_disconnect(struct client_limits *l, struct connection_counts *counts,
+			      unsigned keep);
 
 struct spending {
 	const struct config *config;

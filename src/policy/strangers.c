@@ -10,6 +10,7 @@
  */
 #include "policy/strangers.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "policy/greylist.h"
 #include "policy/inquiry.h"
@@ -17,6 +18,7 @@
 #include "policy/names.h"
 
 #define HELO_WAIT (5 * SECOND)		/* for the DNS, while the client waits for EHLO's reply */
+#define HELOS_MAX 4			/* names of one client that the DNS is asked about */
 
 struct strangers {
 	struct world *world;
@@ -112,6 +114,7 @@ void strangers_connected(struct strangers *s, const struct config *c, const stru
 
 	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
 	x->counted = connect_as(s, c, &from, LIMIT_PER_CLIENT | LIMIT_PER_CLIENT_NETWORK, x, ret);
+	x->before_login_n = x->counts.n;
 }
 
 void strangers_logged_in(struct strangers *s, const struct config *c, const struct client *client,
@@ -120,13 +123,19 @@ void strangers_logged_in(struct strangers *s, const struct config *c, const stru
 	const struct sender from = sender_of(client);
 
 	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
+	strangers_logged_out(s, x);	/* it counts once, whatever was before */
 	if (from.login.n)
 		x->counted |= connect_as(s, c, &from, LIMIT_PER_LOGIN, x, ret);
 }
 
+void strangers_logged_out(struct strangers *s, struct stranger *x)
+{
+	client_limits_disconnect(s->limits, &x->counts, x->before_login_n);
+}
+
 void strangers_disconnected(struct strangers *s, struct stranger *x)
 {
-	client_limits_disconnect(s->limits, &x->counts);
+	client_limits_disconnect(s->limits, &x->counts, 0);
 	x->counted = false;
 }
 
@@ -188,13 +197,34 @@ void strangers_look_up(struct strangers *s, const struct config_clients *cc,
 
 /* ---- HELO */
 
+/* The DNS need not be asked: it was about this name, or has been asked often enough. */
+static bool is_settled(struct stranger *x, struct str helo)
+{
+	const struct reply too_many = REPLY(550, 5, 7, 1, "You say another name in HELO each time");
+	uint64_t hash = hash_nocase(helo);
+
+	if (x->helos_n && x->helo_hash == hash)
+		return true;
+	x->helo_hash = hash;
+	if (x->helos_n++ < HELOS_MAX)
+		return false;
+	x->helos_n = HELOS_MAX + 1;
+	x->helo_reply = too_many;
+	return true;
+}
+
 void strangers_helo(struct strangers *s, const struct config_clients *cc,
 		    const struct client *client, struct stranger *x, struct decision *ret)
 {
 	*ret = (struct decision){ .verdict = VERDICT_ACCEPT };
-	x->helo_reply.code = 0;
-	if (!is_stranger(client, NULL))
+	if (!is_stranger(client, NULL) || cc->helo == NAME_IGNORED)
 		return;
+	if (cc->helo != NAME_VALID && is_settled(x, client->helo)) {
+		if (x->helo_reply.code)
+			refuse(ret, x->helo_reply);
+		return;
+	}
+	x->helo_reply.code = 0;
 	switch (names_helo(s->dns, client->helo, cc->helo, &client->ip, loop_now() + HELO_WAIT)) {
 	case NAME_UNVERIFIED:
 		x->helo_reply = REPLY(550, 5, 5, 4, "What you said in HELO is no host's name");

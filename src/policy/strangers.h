@@ -43,7 +43,10 @@ struct stranger {
 	bool name_unknown;		/* the DNS could not tell */
 	bool greylisted;		/* it was told to come back, or has just passed */
 	struct reply helo_reply;	/* why its HELO name is refused; .code 0: it is not */
+	uint64_t helo_hash;		/* of the name that this is about */
+	unsigned helos_n;		/* names that were asked about */
 	struct connection_counts counts;
+	unsigned before_login_n;	/* of these */
 	char text[512];			/* of a reply that was put together */
 };
 
@@ -60,6 +63,8 @@ void strangers_disconnected(struct strangers *s, struct stranger *x);
 /* It has logged in: limits of connections per login; 421. Does not suspend. */
 void strangers_logged_in(struct strangers *s, const struct config *c, const struct client *client,
 			 struct stranger *x, struct decision *ret);
+/* Its login counts no more (STARTTLS), its connection does. Again and again is fine. */
+void strangers_logged_out(struct strangers *s, struct stranger *x);
 /* It wants to begin TLS: limits of handshakes; 421. Does not suspend. */
 void strangers_handshake(struct strangers *s, const struct config *c, const struct client *client,
 			 struct decision *ret);
@@ -72,7 +77,7 @@ void strangers_look_up(struct strangers *s, const struct config_clients *cc,
 		       uint64_t deadline) SUSPENDS;
 /*
  * After EHLO: the HELO name. What it finds is kept, and said by strangers_recipient; ret is for the
- * log.
+ * log. The same name again is not asked about again; who says more than a few is refused.
  */
 void strangers_helo(struct strangers *s, const struct config_clients *cc,
 		    const struct client *client, struct stranger *x, struct decision *ret) SUSPENDS;

@@ -416,9 +416,13 @@ void session_forget(struct session *s)
 	session_set_helo(s, STR_NONE);
 	session_set_login(s, STR_NONE);
 	s->extended = false;
+	struct strangers *strangers = s->reception->receive->help.strangers;
+
 }
 
 /* Sends what is left, with a last word where one is due, and closes so that it arrives. */
+	if (strangers)
+		strangers_logged_out(strangers, &s->stranger);
 static void farewell(struct session *s, int error) SUSPENDS
 {
 	const struct reply stopping = REPLY(421, 4, 3, 2, "The relay is stopping, try again later");

@@ -112,6 +112,8 @@ int session_admit(struct session *s)
 		return r;
 	s->counted = true;
 	strangers_connected(strangers, s->config, &s->client, &s->stranger, &d);
+	if (d.verdict == VERDICT_ACCEPT)	/* a proxy may have told the login */
+		strangers_logged_in(strangers, s->config, &s->client, &s->stranger, &d);
 	return d.verdict == VERDICT_ACCEPT ? 0 : session_dismiss(s, d.reply, "limit");
 }
 

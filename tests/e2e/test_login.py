@@ -336,3 +336,27 @@ def test_connections_per_login(make_relay, make_sink, tmp_path):
     fourth.login(USER, PASSWORD)
     for c in (second, fourth):
         c.quit()
+
+
+def test_a_connection_counts_once(make_relay, make_sink, tmp_path):
+    """STARTTLS forgets the login and its count; a login that a proxy tells counts like any other."""
+    port, proxied = free_port(), free_port()
+    s = Submission(make_relay, make_sink, tmp_path, more='limit 1 connections per login\nlisten 127.0.0.1:%d {\n\tlogin mechanisms plain\n}\n'
+                   'listen 127.0.0.1:%d {\n\txclient from 127.0.0.1\n}' % (port, proxied))
+    word = base64.b64encode(('\0%s\0%s' % (USER, PASSWORD)).encode()).decode()
+    with smtplib.SMTP('localhost', port, timeout=20 * PATIENCE) as c:
+        c.ehlo()
+        assert c.docmd('AUTH PLAIN', word)[0] == 235
+        c.starttls(context=ssl.create_default_context(cafile=s.ca.certificate))
+        c.ehlo()
+        assert c.docmd('AUTH PLAIN', word)[0] == 235
+        for _ in range(2):
+            with contextlib.closing(Client(proxied)) as p:
+                p.hello()
+                assert p.cmd('XCLIENT ADDR=198.51.100.7 LOGIN=' + USER)[0] == 421
+    with contextlib.closing(Client(proxied)) as p, contextlib.closing(Client(proxied)) as q:
+        wait_for(lambda: len(s.relay.events('disconnected')) >= 3)
+        p.hello(), q.hello()
+        assert p.cmd('XCLIENT LOGIN=' + USER)[0] == 220
+        assert p.cmd('XCLIENT ADDR=198.51.100.7')[0] == 220     # the next line of the same proxy
+        assert q.cmd('XCLIENT LOGIN=' + USER)[0] == 421

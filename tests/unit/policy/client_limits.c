@@ -216,11 +216,42 @@ static void test_connections(void **state)
 	/* the refused one left nothing behind: the network has room for one */
 	assert_null(client_limits_connect(l, &c, &b, per, &counts[3]));
 	assert_ptr_equal(client_limits_connect(l, &c, &b, per, &counts[4]), &limits[0]);
-	client_limits_disconnect(l, &counts[0]);
+	client_limits_disconnect(l, &counts[0], 0);
 	assert_null(client_limits_connect(l, &c, &b, per, &counts[5]));
-	client_limits_disconnect(l, &counts[1]);
-	client_limits_disconnect(l, &counts[3]);
-	client_limits_disconnect(l, &counts[5]);
+	client_limits_disconnect(l, &counts[1], 0);
+	client_limits_disconnect(l, &counts[3], 0);
+	client_limits_disconnect(l, &counts[5], 0);
+	client_limits_free(l);
+}
+
+/* As many as may be written, and the one that holds unwritten: none is left out. */
+static void test_all_of_them(void **state)
+{
+	struct limit limits[LIMITS_OF_SENDER_MAX];
+	struct config c = { .limits = limits, .limits_n = LIMITS_OF_SENDER_MAX };
+	struct client_limits *l = client_limits_new(100);
+	const struct sender a = { .ip = from("192.0.2.1", "").ip, .login = STR("anna") };
+	struct connection_counts counts[2] = { 0 };
+	char texts[LIMITS_OF_SENDER_MAX][8];
+
+	(void)state;
+	for (unsigned i = 0; i < LIMITS_OF_SENDER_MAX; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "%u", i);
+		limits[i] = limit_of(texts[i], LIMIT_CONNECTIONS, 10, 0, LIMIT_PER_LOGIN);
+	}
+	limits[LIMITS_PER_SENDER_MAX].per = LIMIT_PER_CLIENT;
+	limits[LIMITS_PER_SENDER_MAX - 1].count = 1;
+	for (unsigned i = 0; i < 2; i++)
+		assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, &counts[i]));
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_LOGIN, &counts[0]));
+	assert_int_equal(counts[0].n, LIMITS_OF_SENDER_MAX);
+	assert_ptr_equal(client_limits_connect(l, &c, &a, LIMIT_PER_LOGIN, &counts[1]),
+			 &limits[LIMITS_PER_SENDER_MAX - 1]);
+	client_limits_disconnect(l, &counts[0], 1);
+	assert_int_equal(counts[0].n, 1);
+	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_LOGIN, &counts[1]));
+	for (unsigned i = 0; i < 2; i++)
+		client_limits_disconnect(l, &counts[i], 0);
 	client_limits_free(l);
 }
 
@@ -246,7 +277,7 @@ static void test_addresses(void **state)
 	a.listen = NULL;
 	assert_null(client_limits_connect(l, &c, &a, LIMIT_PER_CLIENT, &others));
 	assert_int_equal(others.n, 0);
-	client_limits_disconnect(l, &counts);
+	client_limits_disconnect(l, &counts, 0);
 	client_limits_free(l);
 }
 
@@ -274,7 +305,7 @@ static void test_bounded(void **state)
 	assert_true(spends(l, &c, "10.0.0.1", "", LIMIT_MESSAGES, 1, T0));	/* forgotten */
 	s = from("10.0.0.0", "");
 	assert_non_null(client_limits_connect(l, &c, &s, LIMIT_PER_CLIENT, &others));
-	client_limits_disconnect(l, &counts);
+	client_limits_disconnect(l, &counts, 0);
 	client_limits_free(l);
 }
 
@@ -312,7 +343,7 @@ static void *spend_much(void *arg)
 		*passed += !spend_one(shared, &shared_config, &s, LIMIT_MESSAGES, 1,
 						T0 + i, &again);
 		if (!client_limits_connect(shared, &shared_config, &s, LIMIT_PER_CLIENT, &counts))
-			client_limits_disconnect(shared, &counts);
+			client_limits_disconnect(shared, &counts, 0);
 	}
 	return NULL;
 }
@@ -344,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_all_or_none),
 		cmocka_unit_test(test_octets),
 		cmocka_unit_test(test_connections),
+		cmocka_unit_test(test_all_of_them),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_reload),

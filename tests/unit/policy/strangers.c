@@ -400,6 +400,40 @@ static void ask_checks(void *arg)
 	}
 }
 
+/* EHLO again and again: the same name is asked about once, and only a few others are. */
+static void ask_helos(void *arg)
+{
+	const struct config_clients cc = { .helo = NAME_RESOLVES };
+	struct stranger x = { .score = 0 };
+	struct config c = { .limits_n = 0 };
+	struct client client;
+	struct decision d;
+	unsigned before;
+
+	(void)arg;
+	set_client(&client, "192.0.2.1");
+	for (int i = 0; i < 20; i++) {
+		client.helo = i % 2 ? STR("NOWHERE.example") : STR("nowhere.example");
+		strangers_helo(strangers, &cc, &client, &x, &d);
+		check_reply(&d, 550, "does not exist");
+	}
+	before = zone_asked;
+	for (int i = 0; i < 20; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "nowhere%d.example", i);
+		client.helo = str_of(name);
+		strangers_helo(strangers, &cc, &client, &x, &d);
+		check_reply(&d, 550, i < 3 ? "does not exist" : "another name");
+		d = rcpt(&c, &cc, &client, &x, "r@r.example");
+		check_reply(&d, 550, i < 3 ? "does not exist" : "another name");
+	}
+	CHECK(zone_asked > before && zone_asked - before <= 3 * 3);
+	client.helo = STR("mail.a.example");	/* too late */
+	strangers_helo(strangers, &cc, &client, &x, &d);
+	check_reply(&d, 550, "another name");
+}
+
 static void ask_greylist(void *arg)
 {
 	const struct dns_list all[] = { list_of("allow.example", -1) };
@@ -491,6 +525,19 @@ static void ask_limits(void *arg)
 	x = (struct stranger){ .score = 0 };
 	strangers_logged_in(strangers, &c, &user, &x, &d);
 	check_reply(&d, 421, "Too many connections");
+	/* once, however often: STARTTLS forgets it, and it logs in again */
+	strangers_logged_in(strangers, &c, &user, &y, &d);
+	check_reply(&d, 0, "");
+	strangers_logged_out(strangers, &y);
+	strangers_logged_out(strangers, &y);
+	strangers_logged_in(strangers, &c, &user, &x, &d);
+	check_reply(&d, 0, "");
+	strangers_disconnected(strangers, &x);
+	strangers_disconnected(strangers, &x);
+	strangers_connected(strangers, &c, &client, &x, &d);
+	check_reply(&d, 421, "Too many connections");	/* its connection still counts */
+	strangers_logged_in(strangers, &c, &user, &y, &d);
+	check_reply(&d, 0, "");
 	for (int i = 0; i < 4; i++) {
 		strangers_message(strangers, &c, &user, &y, 0, &d);
 		check_reply(&d, 0, "");
@@ -539,6 +586,12 @@ static void test_checks(void **state)
 {
 	(void)state;
 	with_strangers(ask_checks);
+}
+
+static void test_helos(void **state)
+{
+	(void)state;
+	with_strangers(ask_helos);
 }
 
 static void test_greylist(void **state)
@@ -608,6 +661,7 @@ int main(void)
 		cmocka_unit_test(test_rcpt),
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_helos),
 		cmocka_unit_test(test_greylist),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_kept),

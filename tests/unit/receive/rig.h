@@ -171,6 +171,12 @@ void strangers_logged_in(struct strangers *s, const struct config *c, const stru
 	rig_answer(ret, &rig_strangers.logged_in);
 }
 
+void strangers_logged_out(struct strangers *s, struct stranger *x)
+{
+	(void)s;
+	(void)x;
+}
+
 void strangers_handshake(struct strangers *s, const struct config *c, const struct client *client,
 			 struct decision *ret)
 {
