@@ -335,7 +335,9 @@ static bool comes_too_early(const struct session *s, const struct row *row)
 static int dispatch(struct session *s, const struct row *row, size_t line_n,
 		    struct str args) SUSPENDS
 {
-	s->client_speaks |= s->was_named && s->verb != VERB_XCLIENT;
+	int r;
+
+	s->client_speaks |= s->named && s->verb != VERB_XCLIENT;
 	if (line_n + 2 > (row->line_max ? row->line_max : COMMAND_LINE_MAX))
 		return session_refuse(s, REPLY(500, 5, 5, 2, "Line too long"));
 	if (row->idle && ++s->idle_commands > s->listen->idle_commands_max)

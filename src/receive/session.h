@@ -58,8 +58,8 @@ struct session {
 	struct stranger stranger;
 	bool counted;			/* strangers_connected was asked */
 	bool extended;			/* by EHLO */
-	bool was_named;			/* by XCLIENT; and it has spoken itself since: */
-	bool client_speaks;
+	unsigned named;			/* by XCLIENT: bits 1 << enum xclient_attribute */
+	bool client_speaks;		/* has said something itself since */
 	bool waiting;			/* for a command: may be cancelled for a shutdown */
 	bool silent;			/* ends without another word: the client has gone, or D4 */
 	enum verb verb;			/* at work */

@@ -155,6 +155,20 @@ def test_swaks_xclient(make_relay, make_sink):
     assert b'(mx.client.example [198.51.100.9])' in sink.messages[0].content
 
 
+def test_swaks_xclient_in_lines(make_relay, make_sink, tmp_path):
+    """Several lines, one after the other; before STARTTLS and behind it."""
+    ca, port, sink = Authority(tmp_path), free_port(), make_sink()
+    server = ca.issue('relay.test.example')
+    make_relay('tls {\n\tcertificate %s\n\tkey %s\n}\n' % (server.certificate, server.key) + RULES % sink.port +
+               'listen 127.0.0.1:%d {\n\txclient from 127.0.0.1\n}\n' % port)
+    for more in ([], ['--tls'], ['--tls', '--xclient-before-starttls']):
+        run([need('swaks'), '--server', '127.0.0.1:%d' % port, '--xclient', 'NAME=mx.client.example', '--xclient', 'ADDR=198.51.100.9 PORT=77',
+             '--xclient', 'PROTO=ESMTP', '--helo', 'swaks.example', '--from', 'a@b.example', '--to', 'u@ours.example'] + more)
+    wait_for(lambda: len(sink.messages) == 3)
+    for m in sink.messages:
+        assert b'from swaks.example (mx.client.example [198.51.100.9])' in m.content
+
+
 # ---- manners
 
 def test_early_talker_and_tarpit(make_relay, make_sink):

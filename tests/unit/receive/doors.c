@@ -17,6 +17,8 @@ static const char rules[] = CONFIG_LISTEN CONFIG_RULES
 static struct table *tables[4];			/* in the snapshot's arena */
 static unsigned tables_n;
 
+static const char *proxies = "127.0.0.0/8";	/* of xclient_from */
+
 static const struct table *table_of(struct config *c, const char *network)
 {
 	struct table *t = table_new(&c->arena, STR_NONE);
@@ -37,7 +39,7 @@ static void bend(struct rig *g, struct config *c)
 	if (listen_as.proxy_from)
 		l->proxy_from = table_of(c, "127.0.0.0/8");
 	if (listen_as.xclient_from)
-		l->xclient_from = table_of(c, "127.0.0.0/8");
+		l->xclient_from = table_of(c, proxies);
 	l->tls = TLS_OFF;
 	l->clients = &clients_as;
 	if (listen_as.connections_max)
@@ -163,9 +165,19 @@ static void test_proxied_loopback(void **state)
 	client_open(&c, &g);
 	client_says(&c, "EHLO c\r\n", "220,250");
 	client_says(&c, "XCLIENT ADDR=198.51.100.7\r\n", "220");
-	client_says(&c, "XCLIENT ADDR=127.0.0.1\r\n", "220");
+	client_says(&c, "XCLIENT ADDR=127.0.0.1\r\n", "550 5.7.0");
 	client_says(&c, "EHLO c\r\nMAIL FROM:<a@b.example>\r\n", "503,503");
 	client_says(&c, "EHLO c\r\n", "250");
+	client_says(&c, "MAIL FROM:<a@b.example>\r\nRCPT TO:<x@y.example>\r\n", "250,550 5.7.1");
+	client_close(&c);
+	doors_close(&g);
+	proxies = "0.0.0.0/0";
+	serve(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
+	proxies = "127.0.0.0/8";
+	stranger();
+	client_open(&c, &g);
+	client_says(&c, "EHLO c\r\n", "220,250");
+	client_says(&c, "XCLIENT ADDR=127.0.0.1 HELO=c\r\n", "220");
 	client_says(&c, "MAIL FROM:<a@b.example>\r\nRCPT TO:<x@y.example>\r\n", "250,550 5.7.1");
 	client_close(&c);
 	doors_close(&g);
@@ -202,15 +214,16 @@ static void test_xclient(void **state)
 			       STR("from other (mail.client.example [198.51.100.7])")) > 0);
 	client_close(&c);
 	client_open(&c, &g);
-	client_says(&c, "XCLIENT HELO=h.example\r\n", "220,220");
-	client_says(&c, "XCLIENT ADDR=IPV6:2001:db8::7 LOGIN=bob HELO=h.example PROTO=ESMTP\r\n",
-		    "220");
+	client_says(&c, "XCLIENT HELO=h.example PROTO=ESMTP NAME=mx.client.example\r\n", "220,220");
+	client_says(&c, "XCLIENT ADDR=IPV6:2001:db8::7 LOGIN=bob\r\n", "220");
 	client_says(&c, ENVELOPE "DATA\r\n", "250,250,354");
 	client_says(&c, "x\r\n.\r\n", "250");
 	assert_str_equal(message_client(rig_last()), STR("2001:db8::7"));
 	assert_str_equal(message_login(rig_last()), STR("bob"));
 	rig_read(&g, rig_last(), &all);
 	assert_true(str_search(buf_str(&all), STR("with ESMTPA id")) > 0);
+	assert_true(str_search(buf_str(&all),
+			       STR("from h.example (mx.client.example [IPv6:2001:db8::7])")) > 0);
 	client_close(&c);
 	stranger();
 	client_open(&c, &g);
@@ -244,6 +257,78 @@ static void test_xclient_by_the_client(void **state)
 			    "250,550 5.7.1");
 		client_close(&c);
 	}
+	doors_close(&g);
+}
+
+/*
+ * What proxies that exist send, to the octet, and what their clients may try behind it.
+ */
+static void test_xclient_of_proxies(void **state)
+{
+	static const struct {
+		const char *says, *hears;
+	} rows[] = {
+		/* nginx 1.x, whose client said EHLO */
+		{ "EHLO nginx.example\r\n", "220,250" },
+		{ "XCLIENT ADDR=198.51.100.7 LOGIN=bob NAME=mx.client.example\r\n", "220" },
+		{ "EHLO client.example\r\n", "250" },
+		{ "XCLIENT ADDR=127.0.0.1\r\n", "550 5.7.0" },
+		{ NULL, "198.51.100.7" },
+		/* the same whose client did not: its own octets come at once */
+		{ "EHLO nginx.example\r\n", "220,250" },
+		{ "XCLIENT ADDR=198.51.100.7 LOGIN=bob NAME=[UNAVAILABLE]\r\n", "220" },
+		{ "XCLIENT LOGIN=boss\r\n", "550 5.7.0" },
+		{ "XCLIENT ADDR=[UNAVAILABLE]\r\n", "550 5.7.0" },
+		{ "XCLIENT PROTO=ESMTP HELO=client.example NAME=ours.example\r\n", "550 5.7.0" },
+		{ "EHLO client.example\r\n", "250" },
+		{ NULL, "198.51.100.7" },
+		/* Dovecot's submission proxy: EHLO in one go with XCLIENT */
+		{ "EHLO dovecot.example\r\n", "220,250" },
+		{ "XCLIENT HELO=client.example PROTO=ESMTP LOGIN=bob PORT=4711 "
+		  "ADDR=198.51.100.7\r\nEHLO dovecot.example\r\n", "220,250" },
+		{ "XCLIENT ADDR=127.0.0.1\r\n", "550 5.7.0" },
+		{ NULL, "198.51.100.7" },
+		/* the same where it needs several lines */
+		{ "EHLO dovecot.example\r\n", "220,250" },
+		{ "XCLIENT HELO=client.example PROTO=[UNAVAILABLE]\r\nXCLIENT LOGIN=bob\r\n"
+		  "XCLIENT PORT=4711 ADDR=IPV6:2001:db8::7\r\nEHLO dovecot.example\r\n",
+		  "220,220,220,250" },
+		{ NULL, "2001:db8::7" },
+		/* swaks: each line waits for its answer */
+		{ "EHLO swaks.example\r\n", "220,250" },
+		{ "XCLIENT ADDR=198.51.100.7\r\n", "220" },
+		{ "XCLIENT LOGIN=bob HELO=client.example\r\n", "220" },
+		{ "EHLO swaks.example\r\n", "250" },
+		{ NULL, "198.51.100.7" },
+	};
+	struct client_end c;
+	bool open = false;
+	struct rig g;
+
+	(void)state;
+	serve(&g, (struct config_listen){ .xclient_from = ANY }, (struct config_clients){ 0 });
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!open)
+			client_open(&c, &g);
+		open = rows[i].says;
+		if (open) {
+			client_send(&c, str_of(rows[i].says));
+			client_expect(&c, rows[i].hears, rows[i].says);
+			continue;
+		}
+		client_says(&c, "MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\n",
+			    "250,250,354");
+		client_says(&c, "x\r\n.\r\n", "250");
+		assert_str_equal(message_client(rig_last()), str_of(rows[i].hears));
+		assert_str_equal(message_login(rig_last()), STR("bob"));
+		client_close(&c);
+	}
+	/* who does not wait for the proxy's greeting is cut, before the proxy's name serves him */
+	client_open(&c, &g);
+	client_says(&c, "EHLO proxy\r\n", "220,250");
+	client_says(&c, "XCLIENT ADDR=198.51.100.7\r\nMAIL FROM:<a@b.example>\r\n",
+		    "421 4.7.0,end");
+	client_close(&c);
 	doors_close(&g);
 }
 
@@ -455,6 +540,7 @@ int main(void)
 		cmocka_unit_test(test_proxied_loopback),
 		cmocka_unit_test(test_xclient),
 		cmocka_unit_test(test_xclient_by_the_client),
+		cmocka_unit_test(test_xclient_of_proxies),
 		cmocka_unit_test(test_xclient_without_address),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_early_talker),
