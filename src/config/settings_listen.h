@@ -59,7 +59,8 @@
 		.meaning = "How many octets content must bring on average, after a grace of 30 "
 			   "seconds.",
 		.detail = "So that a peer cannot hold a session for hours by sending one octet "
-			  "now and then.",
+			  "now and then. The chunks of a message that comes by BDAT count as "
+			  "one, and so does the time between them.",
 		.example = "listen 127.0.0.1:25 { rate_min 1K/s }\n",
 		.since = "0.1",
 	},
@@ -91,8 +92,9 @@
 		.fallback = "100",
 		.meaning = "How many commands that bring no message forward a session may say "
 			   "between two messages; then 421.",
-		.detail = "Those are EHLO, HELO, RSET, NOOP, VRFY, EXPN and HELP. A client that "
-			  "keeps its connection alive by NOOP may need more.",
+		.detail = "Those are EHLO, HELO, RSET, NOOP, VRFY, EXPN, HELP, and BDAT with no "
+			  "octets that is not the last. A client that keeps its connection alive "
+			  "by NOOP may need more.",
 		.example = "listen 127.0.0.1:25 { idle_commands_max 500 }\n",
 		.since = "0.1",
 	},

@@ -6,23 +6,30 @@
  * session ends. So does a command that cannot be read: how many octets follow is unknown, and
  * content must never be taken for commands. After a refused chunk the transaction is failed: the
  * chunks behind it are refused as well, until the last one, RSET or EHLO.
+ *
+ * The lowest rate is that of the whole message, from its first chunk on, the waits between chunks
+ * included: an octet in a chunk of its own now and then is no faster than an octet now and then. A
+ * chunk of none that is not the last brings the message no further, and counts like a NOOP.
  */
 #include "receive/intake.h"
+
+#include <errno.h>
 
 #define NUMBER_MAX 48	/* octets of "N octets\r\n" */
 
 /* Reads size octets: into the transaction's intake, or away. */
 static int read_chunk(struct session *s, uint64_t size, bool keep) SUSPENDS
 {
-	struct pace pace = { .began = loop_now() };
+	struct pace of_refused = { .began = loop_now() };
+	struct pace *pace = keep ? &s->transaction.pace : &of_refused;
+	uint64_t left = size;
 
-	while (pace.octets < size) {
-		uint64_t left = size - pace.octets;
+	while (left) {
 		struct str in = stream_peek(s->stream);
 		int r;
 
 		if (!in.n) {
-			r = intake_wait(s, &pace);
+			r = intake_wait(s, pace);
 			if (r < 0)
 				return r;
 			continue;
@@ -32,10 +39,11 @@ static int read_chunk(struct session *s, uint64_t size, bool keep) SUSPENDS
 		if (keep)
 			intake_plain(s, in);
 		stream_consume(s->stream, in.n);
-		pace.octets += in.n;
+		left -= in.n;
+		pace->octets += in.n;
 		s->octets += in.n;
 	}
-	return 0;
+	return intake_is_late(s, pace) ? -ETIMEDOUT : 0;
 }
 
 /* Why a chunk of that size cannot be taken; .code 0: it can. */
@@ -98,6 +106,9 @@ int bdat_handle(struct session *s, struct str args)
 	}
 	if (size > intake_read_max(s))
 		return session_too_big(s);
+	r = size || last ? 0 : session_idles(s);
+	if (r < 0)
+		return r;
 	trouble = objection(s, size);
 	if (!trouble.code && !t->intake)
 		intake_begin(s);

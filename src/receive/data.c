@@ -9,7 +9,7 @@
 
 static int read_content(struct session *s) SUSPENDS
 {
-	struct pace pace = { .began = loop_now() };
+	struct pace *pace = &s->transaction.pace;
 
 	while (!s->transaction.intake->reader.done) {
 		struct str in = stream_peek(s->stream);
@@ -17,16 +17,16 @@ static int read_content(struct session *s) SUSPENDS
 		int r;
 
 		if (!in.n) {
-			if (pace.octets > intake_read_max(s))
+			if (pace->octets > intake_read_max(s))
 				return session_too_big(s);
-			r = intake_wait(s, &pace);
+			r = intake_wait(s, pace);
 			if (r < 0)
 				return r;
 			continue;
 		}
 		used = intake_dotted(s, in);
 		stream_consume(s->stream, used);
-		pace.octets += used;
+		pace->octets += used;
 		s->octets += used;
 	}
 	return 0;

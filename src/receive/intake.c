@@ -33,6 +33,7 @@ void intake_begin(struct session *s)
 
 	i->content = content_new(s->reception->receive->spool, s->transaction.size);
 	s->transaction.intake = i;
+	s->transaction.pace.began = loop_now();
 }
 
 void intake_drop(struct intake *i)
@@ -56,6 +57,11 @@ static uint64_t pace_deadline(const struct session *s, const struct pace *p)
 	if (!s->listen->rate_min)
 		return NEVER;
 	return p->began + RATE_GRACE + p->octets / s->listen->rate_min * SECOND;
+}
+
+bool intake_is_late(const struct session *s, const struct pace *p)
+{
+	return loop_now() > pace_deadline(s, p);
 }
 
 int intake_wait(struct session *s, const struct pace *p)

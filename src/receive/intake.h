@@ -9,12 +9,6 @@
 #include "smtp/data.h"
 #include "spool/content.h"
 
-/* How fast content comes: for the lowest rate (config_listen.rate_min). */
-struct pace {
-	uint64_t began;			/* loop_now */
-	uint64_t octets;
-};
-
 struct intake {
 	struct content *content;	/* counted; NULL: what comes is thrown away */
 	struct data_reader reader;
@@ -29,6 +23,8 @@ void intake_drop(struct intake *i);	/* gives up the content */
 uint64_t intake_read_max(const struct session *s);
 /* Sends what was said, then waits for more octets. 0 or negative. */
 int intake_wait(struct session *s, const struct pace *p) SUSPENDS;
+/* It has come too slowly so far. */
+bool intake_is_late(const struct session *s, const struct pace *p);
 
 /* The next octets behind DATA. Returns how many were used: all, or up to the end of content. */
 size_t intake_dotted(struct session *s, struct str in) SUSPENDS;

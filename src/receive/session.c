@@ -320,8 +320,10 @@ static int out_of_order(struct session *s) SUSPENDS
 	return session_refuse(s, REPLY(503, 5, 5, 1, "Send MAIL first"));
 }
 
-static int dismiss_idle(struct session *s) SUSPENDS
+int session_idles(struct session *s)
 {
+	if (++s->idle_commands <= s->listen->idle_commands_max)
+		return 0;
 	return session_dismiss(s, REPLY(421, 4, 7, 0, "Too many commands without a message"),
 			       "idle");
 }
@@ -340,8 +342,8 @@ static int dispatch(struct session *s, const struct row *row, size_t line_n,
 	s->client_speaks |= s->named && s->verb != VERB_XCLIENT;
 	if (line_n + 2 > (row->line_max ? row->line_max : COMMAND_LINE_MAX))
 		return session_refuse(s, REPLY(500, 5, 5, 2, "Line too long"));
-	if (row->idle && ++s->idle_commands > s->listen->idle_commands_max)
-		return dismiss_idle(s);
+	if (row->idle && (r = session_idles(s)) < 0)
+		return r;
 	if (!row->plain && session_lacks_tls(s))
 		return session_refuse(s, REPLY(530, 5, 7, 0, "Say STARTTLS first"));
 	if (comes_too_early(s, row))
@@ -414,17 +416,17 @@ void session_set_login(struct session *s, struct str name)
 
 void session_forget(struct session *s)
 {
+	struct strangers *strangers = s->reception->receive->help.strangers;
+
 	transaction_reset(s);
 	session_set_helo(s, STR_NONE);
 	session_set_login(s, STR_NONE);
+	if (strangers)
+		strangers_logged_out(strangers, &s->stranger);
 	s->extended = false;
-	struct strangers *strangers = s->reception->receive->help.strangers;
-
 }
 
 /* Sends what is left, with a last word where one is due, and closes so that it arrives. */
-	if (strangers)
-		strangers_logged_out(strangers, &s->stranger);
 static void farewell(struct session *s, int error) SUSPENDS
 {
 	const struct reply stopping = REPLY(421, 4, 3, 2, "The relay is stopping, try again later");

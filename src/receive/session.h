@@ -19,6 +19,12 @@
 
 struct intake;
 
+/* How fast content comes: for the lowest rate (config_listen.rate_min). */
+struct pace {
+	uint64_t began;			/* loop_now */
+	uint64_t octets;
+};
+
 /* From MAIL to the end of content, RSET or EHLO. Its arena is empty between messages. */
 struct transaction {
 	struct arena arena;
@@ -38,6 +44,7 @@ struct transaction {
 	uint32_t *hashes;		/* of the addresses: finds duplicates */
 	uint32_t recipients_n, recipients_size;
 	struct intake *intake;		/* content is coming in */
+	struct pace pace;		/* of the content, in whatever chunks it comes */
 };
 
 struct session {
@@ -98,6 +105,8 @@ int session_refuse(struct session *s, struct reply reply) SUSPENDS;
 /* Ends the session for a reason (a literal) once what was said is sent. Always negative. */
 int session_end(struct session *s, const char *reason);
 int session_too_big(struct session *s) SUSPENDS;	/* 421: more than is read away */
+/* One more command that brings no message forward. 0, or the session ends: it was one too many. */
+int session_idles(struct session *s) SUSPENDS;
 /* The client has gone. Always negative. */
 int session_lost(struct session *s);
 /* The same with a 421 before it. */

@@ -235,6 +235,59 @@ static void test_rate(void **state)
 	rig_close(&g);
 }
 
+/* Chunks do not begin anew: an octet in each now and then is too slow, too. */
+static void test_rate_of_chunks(void **state)
+{
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	rig_open(&g, "listen 127.0.0.1:2525 { rate_min 10/s }\n" CONFIG_RULES, 1);
+	begin(&c, &g);
+	client_says(&c, ENVELOPE "BDAT 1\r\na", "250,250,250");
+	for (int i = 0; i < 2; i++) {
+		pass(&c, 14, STR("BDAT 1\r\na"));
+		client_expect(&c, "250", "within the grace");
+	}
+	pass(&c, 14, STR("BDAT 1\r\na"));
+	client_expect(&c, "421 4.4.2,end", "too slow");
+	client_close(&c);
+	/* the next message begins anew; so does what is refused */
+	begin(&c, &g);
+	for (int i = 0; i < 2; i++) {
+		client_says(&c, ENVELOPE "BDAT 3\r\na\r\n", "250,250,250");
+		pass(&c, 20, STR("BDAT 3 LAST\r\nb\r\n"));
+		client_expect(&c, "250", "another message");
+	}
+	pass(&c, 20, STR("BDAT 1 LAST\r\na"));
+	client_expect(&c, "503", "no transaction");
+	client_close(&c);
+	rig_close(&g);
+}
+
+/* Chunks of nothing are idle commands; the last one, and those with octets, are not. */
+static void test_empty_chunks(void **state)
+{
+	struct client_end c;
+	struct rig g;
+
+	(void)state;
+	rig_open(&g, "listen 127.0.0.1:2525 { idle_commands_max 11 }\n" CONFIG_RULES, 1);
+	begin(&c, &g);		/* EHLO is the first */
+	client_says(&c, ENVELOPE, "250,250");
+	for (int i = 0; i < 20; i++)
+		client_says(&c, "BDAT 1\r\na", "250");
+	for (int i = 0; i < 10; i++)
+		client_says(&c, "BDAT 0\r\n", "250");
+	client_says(&c, "BDAT 0 LAST\r\n", "250");
+	client_says(&c, ENVELOPE, "250,250");
+	for (int i = 0; i < 11; i++)
+		client_says(&c, "BDAT 0\r\n", "250");
+	client_says(&c, "BDAT 0\r\n", "421 4.7.0,end");
+	client_close(&c);
+	rig_close(&g);
+}
+
 static void test_session_max(void **state)
 {
 	struct client_end c;
@@ -438,6 +491,8 @@ int main(void)
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_rate_of_chunks),
+		cmocka_unit_test(test_empty_chunks),
 		cmocka_unit_test(test_session_max),
 		cmocka_unit_test(test_idle_commands),
 		cmocka_unit_test(test_deferrals),
