@@ -152,7 +152,7 @@ static void look_at(struct look *l, struct scan *sc, const struct scanned *f)
 	struct commit commit;
 
 	l->stats.records++;
-	if (f->header.type == RECORD_COMMIT && record_commit_get(scan_envelope(f), &commit))
+	if (recover_commit_get(f, &commit))
 		l->recovery.batch = commit.batch + 1;
 	if (l->record)
 		l->record(l->arg, sc, f);

@@ -22,7 +22,11 @@
  *      that ends with its last batch
  *   7  remove content files that nobody names - to quarantine if anything was damaged
  *   8  open a new segment; its first batch, synced, holds a SEAL for each old one that is not valid
- *      to its end, and DONEs that were missing. Nothing is ever appended to an old segment (I4)
+ *      to its end, and DONEs that were missing. Nothing is ever appended to an old segment (I4).
+ *      A damaged one gets a SEAL as well: what has lost its own COMMIT, or stands in a batch that
+ *      is no longer whole, counts because a COMMIT stands behind it, in a later segment, and that
+ *      one may be cut off or deleted. The one with the SEAL stays as long as older ones do
+ *      (speaks_from)
  *
  * Memory: the index, 32 octets for each DONE in the log, and one window of 256 KiB.
  */
@@ -201,17 +205,23 @@ struct last {
 	uint64_t end;		/* behind it; 0: none was found */
 };
 
+bool recover_commit_get(const struct scanned *f, struct commit *ret)
+{
+	return f->header.type == RECORD_COMMIT && record_commit_get(scan_envelope(f), ret) &&
+	       ret->start >= SEGMENT_START && ret->start < f->offset;
+}
+
 static struct last last_commit_of(struct recovery *r, struct old_segment *old)
 {
 	struct last last = { 0 };
+	struct commit commit;
 	struct scanned f;
 	struct scan sc;
 
 	scan_init(&sc, old->g, SEGMENT_START, old->limit);
 	while (scan_next(&sc, &f))
-		if (f.header.type == RECORD_COMMIT &&
-		    record_commit_get(scan_envelope(&f), &last.commit))
-			last.end = sc.at;
+		if (recover_commit_get(&f, &commit))
+			last = (struct last){ commit, sc.at };
 	/* behind it, it may hide the real last one */
 	r->unreadable |= sc.unreadable && sc.unreadable_at + RECORD_PAGE > last.end;
 	r->stats->octets_read += sc.octets_read;
@@ -238,12 +248,10 @@ static bool batch_is_whole(struct recovery *r, struct old_segment *old, const st
 {
 	const struct commit *c = &last->commit;
 	uint32_t checksum = 0, records = 0;
-	bool whole = c->start >= SEGMENT_START && c->start < last->end;
 	struct scanned f;
 	struct scan sc;
+	bool whole = true;
 
-	if (!whole)
-		return false;
 	scan_init(&sc, old->g, c->start, last->end);
 	while (whole && scan_next(&sc, &f) && f.header.type != RECORD_COMMIT) {
 		checksum = record_fold(checksum, f.header.crc, f.header.content_crc);
@@ -280,7 +288,7 @@ void recover_find_end(struct recovery *r)
 		old->limit = last.end;
 	} else {
 		r->stats->torn_batches++;
-		old->limit = last.commit.start < SEGMENT_START ? SEGMENT_START : last.commit.start;
+		old->limit = last.commit.start;
 		old->void_batch = last.commit.batch;
 	}
 	if (!old->void_batch)
@@ -477,9 +485,10 @@ static int begin_log(struct recovery *r, struct buf *error)
 
 	for (unsigned i = 0; i < r->n; i++) {
 		struct old_segment *old = &r->segments[i];
-		struct seal seal = { old->g->number, old->limit, old->void_batch };
+		struct seal seal = { old->g->number, old->limit,
+				     old->void_batch ? old->void_batch : r->last_batch + 1 };
 
-		if (old->limit < old->g->size)
+		if (old->limit < old->g->size || old->is_damaged)
 			committer_add_seal(s, &seal);
 	}
 	e = committer_first_segment(s);

@@ -12,6 +12,7 @@ struct old_segment {
 	uint64_t limit;		/* octets that are valid */
 	uint64_t void_batch;	/* number of the first batch that is not; 0: no SEAL says so yet */
 	bool is_unused;		/* no COMMIT in it or behind it: to be removed */
+	bool is_damaged;	/* octets that are no record, or no COMMIT at its end */
 };
 
 struct recovery {
@@ -33,6 +34,8 @@ struct recovery {
  */
 void recover_read_seals(struct recovery *r);
 void recover_find_end(struct recovery *r);
+/* A COMMIT of a batch that begins before it; another says nothing, whatever its checksum. */
+bool recover_commit_get(const struct scanned *f, struct commit *ret);
 
 void replay(struct recovery *r);
 void replay_done(struct recovery *r);

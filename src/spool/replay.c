@@ -163,7 +163,7 @@ static void replay_record(struct recovery *r, struct scan *sc, const struct scan
 		replay_done_record(r, sc->g, f);
 		break;
 	case RECORD_COMMIT:
-		if (record_commit_get(scan_envelope(f), &commit))
+		if (recover_commit_get(f, &commit))
 			r->batch = commit.batch + 1;
 		break;
 	case RECORD_SEAL:
@@ -175,18 +175,24 @@ static void replay_record(struct recovery *r, struct scan *sc, const struct scan
 
 static void replay_segment(struct recovery *r, struct old_segment *old)
 {
+	struct commit commit;
 	struct scanned f;
 	struct scan sc;
-	bool more;
+	bool more, tail = false;
 
 	scan_init(&sc, old->g, SEGMENT_START, old->limit);
 	do {
 		more = scan_next(&sc, &f);
-		if (f.damage_from)
+		if (f.damage_from) {
 			hole(r, &sc, f.damage_from, f.offset);
-		if (more)
+			old->is_damaged = true;
+		}
+		if (more) {
 			replay_record(r, &sc, &f);
+			tail = !recover_commit_get(&f, &commit);
+		}
 	} while (more);
+	old->is_damaged |= tail;
 	r->stats->octets_read += sc.octets_read;
 	scan_done(&sc);
 }

@@ -163,6 +163,54 @@ static void test_garbled(void **state)
 	}
 }
 
+/*
+ * The last batch is torn, and the COMMIT before it has rotted: the message before that COMMIT
+ * counts, since the log went on behind it. So it does when the torn batch is gone.
+ */
+static void test_rotten_commit(void **state)
+{
+	(void)state;
+	make_state();
+	use_kept_state();
+	edit(ends[N - 2] - 20, "rotten", 6);
+	edit(ends[N - 1] - RECORD_COMMIT_OCTETS - 300, "torn", 4);
+	for (int i = 0; i < 3; i++) {
+		open_spool();
+		assert_int_equal(found_n, N - 1);
+		assert_true(is_found(N - 2));
+		close_spool();
+	}
+}
+
+/* Checksums fit, and still: a COMMIT whose batch begins behind it, or nowhere, is none. */
+static void test_odd_commit(void **state)
+{
+	static const uint64_t starts[] = { 0, SEGMENT_START - 8, 1u << 20, UINT64_C(1) << 62,
+					   UINT64_MAX };
+
+	(void)state;
+	make_state();
+	for (unsigned i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		struct commit c = { .segment = 1, .batch = 1000, .start = starts[i] };
+		uint64_t at = (ends[N - 1] + RECORD_PAGE - 1) & ~(uint64_t)(RECORD_PAGE - 1);
+		char record[RECORD_COMMIT_OCTETS] = "", path[512];
+		uint8_t salt[RECORD_SALT];
+		int fd;
+
+		use_kept_state();
+		log_path(path, FIRST);
+		fd = open(path, O_RDONLY);
+		assert_int_equal(pread(fd, salt, sizeof(salt), 32), sizeof(salt));
+		close(fd);
+		record_commit_put(record, &c);
+		record_sign(record, salt, at);
+		edit(at, record, sizeof(record));
+		open_spool();
+		assert_int_equal(found_n, N);
+		close_spool();
+	}
+}
+
 /* Content damaged behind the checkpoint's back: found when it is read. */
 static void test_content_damage(void **state)
 {
@@ -305,6 +353,8 @@ int main(void)
 		TEST_IN_FOLDER(test_cut),
 		TEST_IN_FOLDER(test_cut_reroute),
 		TEST_IN_FOLDER(test_garbled),
+		TEST_IN_FOLDER(test_rotten_commit),
+		TEST_IN_FOLDER(test_odd_commit),
 		TEST_IN_FOLDER(test_content_damage),
 		TEST_IN_FOLDER(test_lost_header),
 		TEST_IN_FOLDER(test_unfinished_segment),
