@@ -232,14 +232,14 @@ static bool report_one(struct tlsrpt *t, const struct config *c, json_t *day,
 		       int64_t number) SUSPENDS
 {
 	json_t *list[POLICIES_OF_ONE], *policies;
-	char domain[DNS_NAME_MAX + 1];
 	const char *key;
+	char *domain;
 	void *next;
 	unsigned n = 0;
 	bool sent;
 
 	key = json_object_iter_key(json_object_iter(day));
-	str_copy(domain, sizeof(domain), key_domain(key));
+	domain = str_dup(key_domain(key));	/* whole: a file may say anything */
 	json_object_foreach_safe(day, next, key, policies) {
 		if (n == POLICIES_OF_ONE || !str_eq(key_domain(key), str_of(domain)))
 			continue;
@@ -249,6 +249,7 @@ static bool report_one(struct tlsrpt *t, const struct config *c, json_t *day,
 	sent = tlsrpt_send(t, c, str_of(domain), number, list, n);
 	for (unsigned i = 0; i < n; i++)
 		json_decref(list[i]);
+	mem_free(domain);
 	return sent;
 }
 

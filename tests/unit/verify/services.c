@@ -525,6 +525,35 @@ static void test_report(void **state)
 	mem_free(web);
 }
 
+/* A file that was tampered with: a domain longer than any is reported to nobody, and is gone. */
+static void test_odd_report(void **state)
+{
+	struct web *web = mem_zalloc(sizeof(*web));
+	struct reporting r = { .day = 20000 };
+	char path[200];
+	FILE *f;
+
+	(void)state;
+	bench_open(web, &good);
+	config_set_current(configure());
+	snprintf(path, sizeof(path), "%s/tls-reports", folder);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/tls-reports/20000", folder);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fprintf(f, "{\"%0300d sts x\":{\"policy\":{},\"summary\":{}},\"\":[],\"a b\":1}", 0);
+	fclose(f);
+	r.tlsrpt = tlsrpt_new(bench.net, NULL, bench.dns, folder);
+	run_on(net_loop(bench.net, 0), report_run, &r, true);
+	assert_int_equal(r.sent, 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+	tlsrpt_free(r.tlsrpt);
+	config_set_current(NULL);
+	bench_close();
+	remove_kept("tls-reports/x");
+	mem_free(web);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -533,6 +562,7 @@ int main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_octets),
 		cmocka_unit_test(test_report),
+		cmocka_unit_test(test_odd_report),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
