@@ -7,7 +7,7 @@
 #   make fuzz       every fuzz target, SECONDS each  make reference     docs made from the tables
 #   make sim        SEEDS of the simulated world, from FIRST on (TRACE=1 tells all of it)
 #   make valgrind   tasks and loop under valgrind        make crash      kill -9 and power cuts, many
-#   make aarch64    cross-built, unit tests under qemu
+#   make aarch64    cross-built, unit tests under qemu   make fuzz-coverage  what the kept corpora reach
 #
 # Variables: V=1 shows the commands  CC=gcc|clang  O=folder for what is built  SAN=address,undefined|thread  TASKS=switch|ucontext|threads
 
@@ -135,7 +135,7 @@ FUZZ_MAKE = $(MAKE) --no-print-directory CC=clang O=$O/fuzz-code SAN=fuzzer-no-l
 fuzz-code:
 	+$(FUZZ_MAKE) archives
 
-$O/fuzz/%: tests/fuzz/%.c fuzz-code
+$O/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) fuzz-code
 	@mkdir -p $(@D)
 	$(QUIET)clang $(DEFINES) -Isrc -Itests -include base/banned.h -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -pthread -o $@ $< $(foreach f,$(call reverse,$(FOLDERS)),$O/fuzz-code/lib$f.a) -lcmocka $(LDLIBS)
@@ -144,6 +144,21 @@ fuzzers: $(FUZZERS)
 
 fuzz: deps fuzzers
 	tests/run --only fuzz --seconds $(SECONDS)
+
+# What the corpora reach: the targets once more, with clang's coverage of the source; tests/fuzz/coverage shows it
+COVERAGE := -fprofile-instr-generate -fcoverage-mapping
+COVERED := $(patsubst tests/fuzz/%.c,$O/fuzz-coverage/%,$(wildcard tests/fuzz/*.c))
+
+coverage-code:
+	+$(MAKE) --no-print-directory CC=clang O=$O/fuzz-coverage/code SAN=fuzzer-no-link CFLAGS_EXTRA='$(COVERAGE)' archives
+
+$O/fuzz-coverage/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) coverage-code
+	@mkdir -p $(@D)
+	$(QUIET)clang $(DEFINES) -Isrc -Itests -include base/banned.h -std=gnu17 -O1 -g -fsanitize=fuzzer $(COVERAGE) -pthread \
+		-o $@ $< $(foreach f,$(call reverse,$(FOLDERS)),$O/fuzz-coverage/code/lib$f.a) -lcmocka $(LDLIBS)
+
+fuzz-coverage: deps $(COVERED)
+	tests/fuzz/coverage $O/fuzz-coverage
 
 tidy:
 	tools/tidy
@@ -187,4 +202,4 @@ clean:
 
 -include $(shell find $O -path '$O/peers' -prune -o -name '*.d' -type f -print 2>/dev/null)
 
-.PHONY: sim sims crash fuzz-code archives valgrind aarch64 all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean
+.PHONY: sim sims crash fuzz-code coverage-code fuzz-coverage archives valgrind aarch64 all units test run asan tsan fuzz fuzzers tidy reference bench deps install clean
