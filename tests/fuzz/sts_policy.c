@@ -41,12 +41,9 @@ static void stored(struct str text)
 	buf_done(&b);
 }
 
-/* A record: as it is, or in two, parted in the middle. */
-static void records(const uint8_t *data, size_t n)
+static void answer(const struct dns_record *list, unsigned n)
 {
-	struct dns_record list[2] = { { data, (uint16_t)(n / 2) },
-				      { data + n / 2, (uint16_t)(n - n / 2) } };
-	struct dns_answer a = { .records = list, .n = 2 };
+	struct dns_answer a = { .records = list, .n = n };
 	struct arena arena = { .blocks = NULL };
 	char id[STS_ID_MAX + 1] = "";
 	struct rua to[RUA_MAX];
@@ -62,6 +59,17 @@ static void records(const uint8_t *data, size_t n)
 	if (tlsa_parse(&list[0], &t))
 		assert(t.data.n > 0);
 	arena_done(&arena);
+}
+
+/* A record: as it is, and in two, parted in the middle. */
+static void records(const uint8_t *data, size_t n)
+{
+	const struct dns_record whole = { data, (uint16_t)n };
+	const struct dns_record list[2] = { { data, (uint16_t)(n / 2) },
+					    { data + n / 2, (uint16_t)(n - n / 2) } };
+
+	answer(&whole, 1);
+	answer(list, 2);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
