@@ -335,6 +335,12 @@ struct users_backend {
 	struct str url, secret, client, scope, audience, claim, ca;
 };
 
+/* A private key: its name is its path, letter for letter. */
+struct config_key {
+	const char *path;
+	struct str public;	/* of its certificate: SubjectPublicKeyInfo, DER; empty: none */
+};
+
 /* ---- SMTP after POP: a listener for POP3 */
 struct config_pop {
 	struct endpoint endpoint;
@@ -397,8 +403,7 @@ struct config {
 	struct {
 		struct tls_context *server;	/* counted; NULL: no certificate is named */
 		struct tls_context *server_asking;	/* the same, asks clients for theirs */
-		/* paths of the private keys; a key's name is its path, letter for letter */
-		const char *const *keys;
+		const struct config_key *keys;
 		unsigned keys_n;
 		/* of the first identity: for explain and warnings; 0: none */
 		int64_t expires_ms;

@@ -3,10 +3,11 @@
  * made of them for listeners and routes.
  *
  * Certificates are read here; private keys never are by a relay that runs: it names them, and
- * another process signs (net/key.h). Only `relevo check` looks whether a key belongs to its
- * certificate, if it may read it. Contexts are made once for each different set of files and belong
- * to the snapshot. What an identity holds is a signer of ours that passes questions on to whoever
- * was named by config_set_signer: so a snapshot that was loaded before can be used afterwards.
+ * another process signs (net/key.h), which refuses a key that is not its certificate's. `relevo
+ * check` looks for itself, if it may read the key. Contexts are made once for each different set of
+ * files and belong to the snapshot. What an identity holds is a signer of ours that passes
+ * questions on to whoever was named by config_set_signer: so a snapshot that was loaded before can
+ * be used afterwards.
  */
 #include "config/key_check.h"
 #include "config/load.h"
@@ -120,9 +121,10 @@ static void check_expiry(struct load *l, const struct word *w, int64_t expires_m
 			  (expires_ms - now) / DAY_MS == 1 ? "" : "s");
 }
 
-/* The name by which the signer has it; NULL: a fault was reported. */
-static const char *note_key(struct load *l, const struct word *w)
+/* By its path the signer has it; NULL: a fault was reported. */
+static struct config_key *note_key(struct load *l, const struct word *w)
 {
+	struct config_key *key;
 	const char *path = load_path(l, &w->place, w->text);
 
 	if (strlen(path) > KEY_NAME_MAX) {
@@ -130,12 +132,31 @@ static const char *note_key(struct load *l, const struct word *w)
 			   KEY_NAME_MAX);
 		return NULL;
 	}
-	for (unsigned i = 0; i < l->keys.n; i++)
-		if (!strcmp(l->keys.p[i], path))
-			return path;
-	return load_add(l, &l->keys, (void *)(uintptr_t)path, LOAD_KEYS_MAX, &w->place, "keys")
-		       ? path
-		       : NULL;
+	for (unsigned i = 0; i < l->keys.n; i++) {
+		key = l->keys.p[i];
+		if (!strcmp(key->path, path))
+			return key;
+	}
+	key = arena_zalloc(&l->scratch, sizeof(*key));
+	key->path = path;
+	return load_add(l, &l->keys, key, LOAD_KEYS_MAX, &w->place, "keys") ? key : NULL;
+}
+
+/* What the signer compares the key with; a key has one certificate, or several of one key. */
+static void note_public(struct load *l, const struct word *w, const struct tls_identity *i,
+			struct config_key *key)
+{
+	struct buf der = BUF_INIT(16384);
+
+	if (!tls_identity_public(i, &der))
+		diag_error(&l->diag, &w->place, "%.*s: its public key cannot be read",
+			   DIAG_WORD(w->text));
+	else if (!key->public.n)
+		key->public = arena_str(&l->c->arena, buf_str(&der));
+	else if (!str_eq(key->public, buf_str(&der)))
+		diag_error(&l->diag, &w->place, "%.*s is not the key of both certificates that "
+			   "name it", DIAG_WORD(w->text));
+	buf_done(&der);
 }
 
 static bool is_complete(struct load *l, const struct identity_draft *d)
@@ -157,7 +178,7 @@ static struct tls_identity *make_identity(struct load *l, const struct identity_
 {
 	struct buf error = BUF_INIT(1024);
 	struct tls_identity *i = NULL;
-	const char *key;
+	struct config_key *key;
 	struct str pem;
 	bool has_chain;
 
@@ -166,15 +187,17 @@ static struct tls_identity *make_identity(struct load *l, const struct identity_
 	has_chain = read_pem(l, &d->certificate, &pem);
 	key = note_key(l, &d->key);
 	if (key && !l->options->is_alone)
-		key_check_file(l, &d->key, key, pem);
+		key_check_file(l, &d->key, key->path, pem);
 	if (!has_chain || !key)
 		return NULL;
-	i = tls_identity_new(pem, key, &passer, &error);
-	if (i)
+	i = tls_identity_new(pem, key->path, &passer, &error);
+	if (i) {
 		check_expiry(l, &d->certificate, tls_identity_expires_ms(i));
-	else
+		note_public(l, &d->key, i, key);
+	} else {
 		diag_error(&l->diag, &d->certificate.place, "%.*s: %s",
 			   DIAG_WORD(d->certificate.text), buf_cstr(&error));
+	}
 	buf_done(&error);
 	return i;
 }
@@ -332,10 +355,10 @@ struct tls_context *identity_client_context(struct load *l, const struct route_d
 
 void identity_freeze(struct load *l)
 {
-	const char **keys = arena_alloc(&l->c->arena, size_mul(l->keys.n, sizeof(*keys)));
+	struct config_key *keys = arena_alloc(&l->c->arena, size_mul(l->keys.n, sizeof(*keys)));
 
 	for (unsigned i = 0; i < l->keys.n; i++)
-		keys[i] = l->keys.p[i];
+		keys[i] = *(const struct config_key *)l->keys.p[i];
 	l->c->tls.keys = keys;
 	l->c->tls.keys_n = l->keys.n;
 }

@@ -146,6 +146,17 @@ static EVP_PKEY *key_find(const struct key_ring *r, const char *name)
 	return NULL;
 }
 
+bool key_ring_fits(const struct key_ring *r, const char *name, struct str public)
+{
+	const unsigned char *p = (const unsigned char *)public.p;
+	EVP_PKEY *key = key_find(r, name), *other = d2i_PUBKEY(NULL, &p, (long)public.n);
+	bool fits = key && other && EVP_PKEY_eq(key, other) == 1;
+
+	EVP_PKEY_free(other);
+	ERR_clear_error();
+	return fits;
+}
+
 /*
  * EMSA-PSS as TLS has it (RFC 8017 9.1.2, RFC 8446 4.2.3): a salt as long as the digest, and MGF1
  * by the same hash. The digest itself is in it only by a hash, and not ours to know.

@@ -45,6 +45,8 @@ void key_ring_free(struct key_ring *r);	/* wipes them; NULL is fine */
  * PEM, unencrypted: RSA from 2048 bits on, ECDSA P-256 and P-384, Ed25519. False: error says why.
  */
 bool key_ring_add(struct key_ring *r, const char *name, struct str pem, struct buf *error);
+/* Is it the private half of that public key (SubjectPublicKeyInfo, DER)? No, if there is none. */
+bool key_ring_fits(const struct key_ring *r, const char *name, struct str public);
 ssize_t key_ring_sign(const struct key_ring *r, const char *name, enum key_operation op,
 		      struct str in, unsigned char *out);
 /* A signer that uses the ring in this process; as long as the ring lives. */

@@ -102,6 +102,17 @@ int64_t tls_identity_expires_ms(const struct tls_identity *i)
 	return (int64_t)timegm(&tm) * 1000;
 }
 
+bool tls_identity_public(const struct tls_identity *i, struct buf *ret)
+{
+	unsigned char *der = NULL;
+	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(i->certificate), &der);
+
+	if (n > 0)
+		buf_add(ret, der, (size_t)n);
+	OPENSSL_free(der);
+	return n > 0 && buf_ok(ret);
+}
+
 /* ---- contexts */
 
 static bool use_identity(SSL_CTX *ctx, struct tls_identity *i)

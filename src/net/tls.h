@@ -34,6 +34,8 @@ void tls_identity_unref(struct tls_identity *i);
 /* Does the certificate hold for that host name (RFC 6125)? */
 bool tls_identity_has(const struct tls_identity *i, struct str name);
 int64_t tls_identity_expires_ms(const struct tls_identity *i);	/* wall clock */
+/* Adds its public key: SubjectPublicKeyInfo, DER (RFC 5280 4.1.2.7). False: there is no room. */
+bool tls_identity_public(const struct tls_identity *i, struct buf *ret);
 
 /* ---- contexts; any thread */
 struct tls_context;

@@ -65,7 +65,7 @@ const char *confine_denied(void)
 void confine_check_keys(const struct config *c, struct buf *warnings)
 {
 	for (unsigned i = 0; i < c->tls.keys_n; i++) {
-		int fd = open(c->tls.keys[i], O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		int fd = open(c->tls.keys[i].path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 		if (fd < 0)
 			continue;
@@ -73,7 +73,7 @@ void confine_check_keys(const struct config *c, struct buf *warnings)
 		buf_printf(warnings, "%s: warning: the worker can read this private key: the "
 				     "relay's account may, and it lies below a folder of which "
 				     "other files are used; move it to a folder of its own\n",
-			   c->tls.keys[i]);
+			   c->tls.keys[i].path);
 	}
 }
 

@@ -25,13 +25,16 @@ enum link_kind {
 	LINK_SIGNER,		/* supervisor: a channel to the signer, at any time */
 };
 
+#define LINK_TEXT_MAX 303	/* octets; what is longer is cut */
+
 struct link_message {
 	uint32_t kind;
 	int32_t error;			/* LINK_LISTENING, LINK_KEYED: 0 or -errno */
 	uint32_t index;			/* LINK_SIGNER: of the loop */
 	struct ip ip;			/* LINK_LISTEN */
 	uint16_t port;
-	char path[ENDPOINT_PATH_MAX + 1];
+	/* LINK_LISTEN: of a socket; LINK_KEYED: what is wrong, a sentence with a file's name */
+	char path[LINK_TEXT_MAX + 1];
 };
 
 int link_open(int ret_fds[2]);		/* 0 or -errno */

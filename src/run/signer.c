@@ -56,6 +56,7 @@ void signer_start_done(struct signer_start *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		close(s->fds[i]);
 		mem_free(s->names[i]);
+		mem_free((char *)(uintptr_t)s->publics[i].p);
 	}
 	s->n = 0;
 }
@@ -133,12 +134,23 @@ static void use_once(const struct key_ring *ring, const char *name)
 	mem_free(out);
 }
 
+/* A key of another certificate would fail every handshake, and nobody would be told. */
+static bool is_of_certificate(const struct key_ring *ring, const char *name, struct str public,
+			      struct buf *error)
+{
+	if (!public.n || key_ring_fits(ring, name, public))
+		return true;
+	buf_printf(error, "this is not the key of its certificate: %s", name);
+	return false;
+}
+
 static bool read_keys(struct signer *s, const struct signer_start *start, struct buf *error)
 {
 	CRYPTO_secure_malloc_init(SECURE_HEAP, 16);
 	s->ring = key_ring_new();
 	for (unsigned i = 0; i < start->n; i++) {
-		if (!read_key(s->ring, start->names[i], start->fds[i], error))
+		if (!read_key(s->ring, start->names[i], start->fds[i], error) ||
+		    !is_of_certificate(s->ring, start->names[i], start->publics[i], error))
 			return false;
 		use_once(s->ring, start->names[i]);
 	}

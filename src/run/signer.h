@@ -35,6 +35,7 @@ struct sign_answer {
 struct signer_start {
 	char *names[SIGNER_KEYS_MAX];	/* owned */
 	int fds[SIGNER_KEYS_MAX];	/* owned; read from their beginning each time */
+	struct str publics[SIGNER_KEYS_MAX]; /* owned; their certificates', DER; empty: any */
 	unsigned n;
 };
 

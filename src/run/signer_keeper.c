@@ -49,13 +49,18 @@ static int open_key(const char *path)
 	return -EINVAL;
 }
 
+static struct str copy(struct str s)
+{
+	return s.n ? str_make(mem_dup(s.p, s.n), s.n) : STR_NONE;
+}
+
 bool signer_keys_collect(const struct config *c, struct signer_start *ret, struct buf *messages)
 {
 	bool all = true;
 
 	ret->n = 0;
 	for (unsigned i = 0; c && i < c->tls.keys_n && ret->n < SIGNER_KEYS_MAX; i++) {
-		const char *path = c->tls.keys[i];
+		const char *path = c->tls.keys[i].path;
 		int fd = open_key(path);
 
 		if (fd < 0) {
@@ -65,6 +70,7 @@ bool signer_keys_collect(const struct config *c, struct signer_start *ret, struc
 			continue;
 		}
 		ret->fds[ret->n] = fd;
+		ret->publics[ret->n] = copy(c->tls.keys[i].public);
 		ret->names[ret->n++] = mem_strdup(path);
 	}
 	if (!all)

@@ -157,7 +157,7 @@ def test_a_worker_cannot_have_any_address_bound(make_relay, make_sink):
 
     def ask(port, path=b''):
         family = 0 if path else 4
-        link.send(struct.pack('<IiIB16sxH108s', 6, 0, 0, family, b'\x7f\0\0\1' if family else b'', port, path))
+        link.send(struct.pack('<IiIB16sxH304s', 6, 0, 0, family, b'\x7f\0\0\1' if family else b'', port, path))
 
     link = link_of(relay.worker())
     ask(port)
@@ -165,7 +165,7 @@ def test_a_worker_cannot_have_any_address_bound(make_relay, make_sink):
     with open(relay.conf, 'a') as f:
         f.write('\nlisten 127.0.0.1:%d\n' % named)
     ask(named)          # that one is in the file as it was not when the first question came
-    link.send(struct.pack('<I136x', 2))     # a reload begins: the file is read again
+    link.send(struct.pack('<I332x', 2))     # a reload begins: the file is read again
     ask(named)
     wait_for(lambda: is_listening(named), 15)
     assert not is_listening(port) and not os.path.exists(path)

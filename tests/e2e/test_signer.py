@@ -167,3 +167,26 @@ def test_a_reload_without_the_key(place):
     place.talk().close()
     place.kill()
     place.talk().close()
+
+
+def put_key_of_another(secure):
+    other = secure.ca.issue('other.example', ['other.example'])
+    with open(secure.server.key, 'wb') as f, open(other.key, 'rb') as g:
+        f.write(g.read())
+    return 'not the key of its certificate: ' + secure.server.key
+
+
+def test_a_reload_with_the_key_of_another(place):
+    """is refused: every handshake would fail. The signer goes on with what it has."""
+    why = put_key_of_another(place)
+    r = place.relay.command('reload', check=False)
+    assert r.returncode == 1 and why in r.stdout + r.stderr
+    place.talk().close()
+
+
+def test_a_start_with_the_key_of_another(make_relay, make_sink, tmp_path):
+    secure = Secure(make_relay, make_sink, tmp_path)
+    assert secure.relay.stop() == 0
+    why = put_key_of_another(secure)
+    r = secure.relay.command('run', check=False)
+    assert r.returncode == 1 and why in r.stderr

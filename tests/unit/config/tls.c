@@ -244,9 +244,9 @@ static void test_keys(void **state)
 	int64_t left;
 
 	assert_int_equal(c->tls.keys_n, 3);
-	assert_string_equal(c->tls.keys[0], folder_path(*state, "good.key"));
-	assert_string_equal(c->tls.keys[1], folder_path(*state, "other.key"));
-	assert_string_equal(c->tls.keys[2], folder_path(*state, "soon.key"));
+	assert_string_equal(c->tls.keys[0].path, folder_path(*state, "good.key"));
+	assert_string_equal(c->tls.keys[1].path, folder_path(*state, "other.key"));
+	assert_string_equal(c->tls.keys[2].path, folder_path(*state, "soon.key"));
 	assert_true(c->listens[0].asks_certificates);
 	left = c->tls.expires_ms / 1000 - (int64_t)world_real()->wall_ms(world_real()) / 1000;
 	assert_true(left > 399 * DAY_S && left < 401 * DAY_S);

@@ -33,9 +33,9 @@ static int setup(void **state)
 		"client_identity "
 		"stranger.crt stranger.key }\n"
 		"route none { host relay.example.net; tls required }\n"
-		"accept from certificate mail.branch.example to domain a.example via mx\n"
-		"accept from certificate other.example to domain b.example via mx\n"
-		"accept from certificate to domain c.example via mx\n", true);
+		"accept from certificate mail.branch.example to domain a.example via known\n"
+		"accept from certificate other.example to domain b.example via unknown\n"
+		"accept from certificate to domain c.example via none\n", true);
 	check_messages("certificate", &l, "");
 	config = l.c;
 	buf_done(&l.messages);
@@ -123,14 +123,14 @@ static struct key_ring *ring_of(void)
 	struct buf error = BUF_INIT(256);
 
 	for (unsigned i = 0; i < config->tls.keys_n; i++) {
-		FILE *f = fopen(config->tls.keys[i], "r");
+		FILE *f = fopen(config->tls.keys[i].path, "r");
 		char pem[4096];
 		size_t n;
 
 		assert_non_null(f);
 		n = fread(pem, 1, sizeof(pem), f);
 		fclose(f);
-		if (!key_ring_add(ring, config->tls.keys[i], str_make(pem, n), &error))
+		if (!key_ring_add(ring, config->tls.keys[i].path, str_make(pem, n), &error))
 			fail_msg("%s", buf_cstr(&error));
 	}
 	buf_done(&error);

@@ -66,6 +66,23 @@ static void start_add(struct signer_start *s, const char *name, struct str text)
 	s->names[s->n++] = mem_strdup(name);
 }
 
+/* The key "ec", for a certificate with the public half of whose; takes whose. */
+static void start_add_for(struct signer_start *s, struct str key, struct str whose)
+{
+	BIO *b = BIO_new_mem_buf(whose.p, (int)whose.n);
+	EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
+	unsigned char *der = NULL;
+	int n = i2d_PUBKEY(k, &der);
+
+	CHECK(n > 0);
+	s->publics[s->n] = str_make(mem_dup(der, (size_t)n), (size_t)n);
+	start_add(s, "ec", key);
+	OPENSSL_free(der);
+	EVP_PKEY_free(k);
+	BIO_free(b);
+	free_str(whose);
+}
+
 /* ---- forms */
 struct form {
 	const char *what;
@@ -418,7 +435,13 @@ static void test_new_keys(void **state)
 	run_on(net_loop(n, 0), ask_while_it_dies, &r, true);
 	free_str(r.ec);
 	r.ec = new_key("P-256");
-	start_add(start, "ec", r.ec);
+	start_add_for(start, r.ec, new_key("P-256"));
+	buf_clear(&messages);
+	assert_false(signer_keeper_use(r.keeper, start, &messages));
+	assert_true(str_search(buf_str(&messages),
+			       STR("this is not the key of its certificate: ec")) >= 0);
+	assert_int_equal(r.keeper->pid, r.first);
+	start_add_for(start, r.ec, str_make(mem_dup(r.ec.p, r.ec.n), r.ec.n));
 	assert_true(signer_keeper_use(r.keeper, start, &messages));
 	attach(&r);
 	run_on(net_loop(n, 0), ask_while_it_dies, &r, true);
