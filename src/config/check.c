@@ -1,6 +1,6 @@
 /*
  * check - what can be judged only when everything was read: names, open relays, rules that never
- * fit.
+ * fit. What the order of the rules does is looked at in order.c.
  *
  * The open-relay check (promise D6): a rule that takes mail to anywhere must be bound to something
  * that a stranger cannot choose. `from any` is not; a sender's address is not (everyone writes what
@@ -266,12 +266,6 @@ static void check_top_level(struct load *l, const struct rule *rule)
 			  DIAG_WORD(wide));
 }
 
-static bool takes_everything(const struct rule *rule)
-{
-	return rule->who == WHO_ANY && rule->sender.kind == MATCH_ANY &&
-	       rule->recipient.kind == MATCH_ANY;
-}
-
 /* ---- all rules together */
 
 #define LESS_THAN \
@@ -348,22 +342,6 @@ static void check_relaying(struct load *l)
 	vector_done(&seen);
 }
 
-static void check_order(struct load *l)
-{
-	const struct rule *all = NULL;
-
-	for (unsigned i = 0; i < l->rules.n; i++) {
-		const struct rule *rule = l->rules.p[i];
-
-		if (all)
-			diag_warn(&l->diag, &rule->place,
-				  "this rule is never reached: the one in %s:%u takes everything",
-				  all->place.file, all->place.line);
-		else if (takes_everything(rule))
-			all = rule;
-	}
-}
-
 static void check_rules(struct load *l)
 {
 	bool accepts = false, accepts_any = false;
@@ -379,7 +357,6 @@ static void check_rules(struct load *l)
 		accepts_any |= draft->rule.accept && draft->rule.who == WHO_ANY;
 	}
 	check_relaying(l);
-	check_order(l);
 	if (!accepts && !l->diag.errors)
 		diag_warn(&l->diag, &(struct config_place){ .file = l->options->path },
 			  "no rule accepts mail: everything is refused");
@@ -525,6 +502,7 @@ void check_all(struct load *l)
 	limit_check_all(l);
 	resolver_finish(l);
 	login_check_all(l);
+	order_check(l);
 	if (!l->listens.n && !l->diag.errors)
 		diag_warn(&l->diag, &whole,
 			  "no listen statement: nothing is received over the network");

@@ -192,7 +192,7 @@ struct load {
 	struct config_place tls_place, secrets_place, reports_place;
 	struct vector contexts;	/* struct tls_context: counted, the snapshot's */
 	struct vector client_contexts; /* struct client_context, of identity.c */
-	struct vector keys;	/* const char *: paths */
+	struct vector keys;	/* struct config_key */
 	struct vector users;	/* struct users_backend */
 	struct vector secrets;	/* struct word: names that were used */
 	struct vector pops;	/* struct pop_draft */
@@ -346,6 +346,9 @@ void rule_finish(struct load *l, struct route_draft *variant);
 /* ---- tables.c: the statement, table files */
 setting_handle tables_statement;
 void tables_entries(struct load *l, struct table *t, const struct statement *st);
+
+/* ---- order.c: warnings about rules that no mail reaches, and routes that no rule names */
+void order_check(struct load *l);
 
 /* ---- check.c: what can be seen only at the end */
 void check_all(struct load *l);

@@ -45,9 +45,16 @@ void statement_block(struct load *l, const struct setting *row, const struct sta
 void statement_hostname(struct load *l, const struct setting *row, const struct statement *st)
 {
 	const struct word *w = &st->words[1];
+	struct ip ip;
 
 	(void)row;
 	l->hostname_place = w->place;
+	if (ip_parse(w->text, &ip)) {
+		diag_error(&l->diag, &w->place,
+			   "%.*s is an address; the host name is one such as relay.example.net",
+			   DIAG_WORD(w->text));
+		return;
+	}
 	if (!domain_is_valid(w->text, false)) {
 		diag_error(&l->diag, &w->place,
 			   "\"%.*s\" is not a host name such as relay.example.net",

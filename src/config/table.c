@@ -297,13 +297,8 @@ void table_insert(struct table *t, const struct entry *e)
 
 /* ---- asking */
 
-bool table_has_domain(const struct table *t, struct str domain)
+static bool has_below(const struct table *t, struct str domain)
 {
-	char buf[LITERAL_MAX];
-
-	domain = domain_plain(domain, buf);
-	if (find(&t->names[ENTRY_DOMAIN], STR_NONE, domain))
-		return true;
 	if (!t->names[ENTRY_BELOW].n || !domain.n || domain.p[0] == '[')
 		return false;
 	for (ssize_t dot; (dot = str_find(domain, '.')) >= 0; ) {
@@ -312,6 +307,14 @@ bool table_has_domain(const struct table *t, struct str domain)
 			return true;
 	}
 	return false;
+}
+
+bool table_has_domain(const struct table *t, struct str domain)
+{
+	char buf[LITERAL_MAX];
+
+	domain = domain_plain(domain, buf);
+	return find(&t->names[ENTRY_DOMAIN], STR_NONE, domain) || has_below(t, domain);
 }
 
 bool table_has_address(const struct table *t, struct str local, struct str domain)
@@ -381,13 +384,12 @@ static struct network cut_to(const struct ip *ip, unsigned prefix)
 	return n;
 }
 
-bool table_has_ip(const struct table *t, const struct ip *ip)
+/* Within a network of at most prefix_max bits? */
+static bool has_around(const struct table *t, const struct ip *ip, unsigned prefix_max)
 {
-	unsigned max = ip->family == 4 ? 32 : 128;
-
 	if (!ip->family || !t->networks.n)
 		return false;
-	for (unsigned prefix = 0; prefix <= max; prefix++) {
+	for (unsigned prefix = 0; prefix <= prefix_max; prefix++) {
 		uint64_t lengths = ip->family == 4 ? t->lengths4 : t->lengths6[prefix / 64];
 
 		if (!(lengths >> prefix % 64 & 1))
@@ -398,6 +400,38 @@ bool table_has_ip(const struct table *t, const struct ip *ip)
 			return true;
 	}
 	return false;
+}
+
+bool table_has_ip(const struct table *t, const struct ip *ip)
+{
+	return has_around(t, ip, ip->family == 4 ? 32 : 128);
+}
+
+bool table_covers_networks(const struct table *a, const struct table *b)
+{
+	for (const struct network *n = NULL; (n = table_network(b, n)); )
+		if (!has_around(a, &n->ip, n->prefix))
+			return false;
+	return true;
+}
+
+static bool has_named(const struct table *t, enum entry_kind kind, const struct named *n)
+{
+	if (kind == ENTRY_ADDRESS)
+		return table_has_address(t, n->local, n->domain);
+	if (kind == ENTRY_DOMAIN)
+		return table_has_domain(t, n->domain);
+	return find(&t->names[ENTRY_BELOW], STR_NONE, n->domain) || has_below(t, n->domain);
+}
+
+bool table_covers_names(const struct table *a, const struct table *b)
+{
+	for (unsigned kind = ENTRY_ADDRESS; kind <= ENTRY_BELOW; kind++)
+		for (struct map_node *n = NULL; (n = map_walk(&b->names[kind], n)); )
+			if (!has_named(a, (enum entry_kind)kind,
+				       CONTAINER_OF(n, struct named, node)))
+				return false;
+	return true;
 }
 
 unsigned table_count_kind(const struct table *t, enum entry_kind kind)

@@ -29,6 +29,9 @@ bool table_has_login(const struct table *t, struct str name);
 bool table_has_helo(const struct table *t, struct str name);
 /* Is there an address or domain for which fn is true? */
 bool table_any_name(const struct table *t, bool (*fn)(void *arg, struct str name), void *arg);
+/* Is each address, domain and .domain of b in a as well? So is each network? */
+bool table_covers_names(const struct table *a, const struct table *b);
+bool table_covers_networks(const struct table *a, const struct table *b);
 unsigned table_count(const struct table *t);
 struct str table_name(const struct table *t);	/* empty: made from the words of a rule */
 

@@ -496,7 +496,9 @@ static void test_files(void **state)
 	check_messages("nothing is there", &l,
 		       "t.conf:3:12: warning: users: No such file or directory\n"
 		       "t.conf:4:1: warning: secrets: No such file or directory\n"
-		       "t.conf:5:42: warning: secrets/q: No such file or directory\n");
+		       "t.conf:5:42: warning: secrets/q: No such file or directory\n"
+		       "t.conf:5:1: warning: no rule sends mail by route q: name it in one, as in: "
+		       "accept from local to any via q\n");
 	loaded_done(&l);
 	assert_int_equal(mkdir(folder_path(&f, "secrets"), 0700), 0);
 	assert_int_equal(chmod(folder_path(&f, "secrets"), 0777), 0);

@@ -166,7 +166,9 @@ static const struct text_case cases[] = {
 		"postmaster a@b.example via r\n"
 		"accept from 11.0.0.0/9 11.0.0.0/10 11.64.0.0/10 to any via r\n"
 		"accept from 11.0.0.0/9 to any via r\n",
-		"",
+		"t.conf:6:1: warning: this rule is never reached: "
+		"the one in t.conf:5 decides about all "
+		"of its mail; put it before that one, or take it out\n",
 	},
 	{
 		"a /16 of IPv6",

@@ -299,10 +299,69 @@ static const struct text_case cases[] = {
 		"reject from any to any\n"
 		"accept from local to domain a.example via r\n"
 		"reject from any to domain b.example\n",
-		"t.conf:6:1: warning: this rule is never reached: the one in t.conf:5 takes "
-		"everything\n"
-		"t.conf:7:1: warning: this rule is never reached: the one in t.conf:5 takes "
-		"everything\n",
+		"t.conf:6:1: warning: this rule is never reached: "
+		"the one in t.conf:4 decides about all "
+		"of its mail; put it before that one, or take it out\n"
+		"t.conf:7:1: warning: this rule is never reached: "
+		"the one in t.conf:5 decides about all "
+		"of its mail; put it before that one, or take it out\n",
+	},
+	{
+		"never reached, by what a rule lists",
+		"version 1\n"
+		"route r { host a.example }\n"
+		"listen 127.0.0.1\n"
+		"users file u\n"
+		"postmaster a@b.example via r\n"
+		"accept from 10.0.0.0/8 192.168.0.0/16 to any via r\n"
+		"reject from 10.1.0.0/16 192.168.7.7 to any\n"
+		"accept from any to domain a.example .b.example via r\n"
+		"reject from any to address bob@a.example\n"
+		"reject from 172.16.0.0/12 sender x.example to domain .c.b.example\n"
+		"accept from login to any via r\n"
+		"accept from login ann to any via r\n",
+		"t.conf:7:1: warning: this rule is never reached: "
+		"the one in t.conf:6 decides about all "
+		"of its mail; put it before that one, or take it out\n"
+		"t.conf:9:1: warning: this rule is never reached: "
+		"the one in t.conf:8 decides about all "
+		"of its mail; put it before that one, or take it out\n"
+		"t.conf:10:1: warning: this rule is never reached: "
+		"the one in t.conf:8 decides about all "
+		"of its mail; put it before that one, or take it out\n"
+		"t.conf:12:1: warning: this rule is never reached: "
+		"the one in t.conf:11 decides about all "
+		"of its mail; put it before that one, or take it out\n",
+	},
+	{
+		"reached: each has something that those before it have not",
+		"version 1\n"
+		"route r { host a.example }\n"
+		"listen 127.0.0.1\n"
+		"postmaster a@b.example via r\n"
+		"accept from 10.1.0.0/16 to any via r\n"
+		"reject from 10.0.0.0/8 10.1.0.0/16 to any\n"
+		"accept from any to domain .b.example via r\n"
+		"accept from any to domain b.example via r\n"
+		"reject from any sender x.example to domain c.example\n"
+		"accept from any to domain c.example via r\n"
+		"table t { d.example }\n"
+		"accept from any to domain table t via r\n"
+		"reject from any to domain d.example\n"
+		"accept from local to any via r\n",
+		"",
+	},
+	{
+		"a route that no rule names",
+		"version 1\n"
+		"route r { host a.example }\n"
+		"route p { host b.example }\n"
+		"route old { host c.example }\n"
+		"listen 127.0.0.1\n"
+		"postmaster a@b.example via p\n"
+		"accept from local to any via r { give_up_after 1d }\n",
+		"t.conf:4:1: warning: no rule sends mail by route old: name it in one, as in: "
+		"accept from local to any via old\n",
 	},
 	{
 		"tables that hold nothing for their rule",

@@ -250,7 +250,8 @@ static const struct text_case cases[] = {
 		"version 1\n"
 		"route x { host a.example { backup }; host b.example { backup } }\n"
 		"route r { host a.example }\n"
-		"accept from local to any via r\n"
+		"accept from local to any via x\n"
+		"accept from 10.0.0.0/8 to any via r\n"
 		"listen 127.0.0.1\n",
 		"t.conf:2:1: warning: all hosts of route x are backups\n",
 	},

@@ -103,8 +103,8 @@ static const struct text_case message_cases[] = {
 		"source a address 192.0.2.1\n"
 		"source b address 192.0.2.2 { warm_up from 2026-01-01 50 100 overflow a }\n"
 		"listen 127.0.0.1\n"
-		"route r { host a.example }\n"
-		"accept from local to any via r\n",
+		"accept from local to domain a.example via bulk\n"
+		"accept from local to any via one\n",
 		"",
 	},
 	{
