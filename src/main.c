@@ -34,6 +34,14 @@ static const char queue_help[] =
 	"reroute on the recipients that fit. --dry-run only tells what would be done. count by:\n"
 	"destination, domain, provider, route, sender, tag, status.\n";
 
+static const char user_help[] =
+	"    add NAME [SENDER]...    asks for the password; or --password-stdin\n"
+	"    passwd NAME             the same for a new one; both know --scram-sha-1, --no-scram\n"
+	"    allow NAME SENDER...    as whom it may send, in place of what was; or --own\n"
+	"    disable|enable|remove NAME, list\n"
+	"A SENDER is an address, a domain, .domain (below it), or * for any. The file is the one\n"
+	"that the configuration names (-c FILE), or -f FILE.\n";
+
 static const struct command {
 	const char *name, *arguments, *help;
 	int (*run)(int argc, char **argv);
@@ -44,7 +52,8 @@ static const struct command {
 	{ "check", "[-c FILE] [--quiet]", "look for errors in a configuration", check_main, false,
 	  NULL },
 	{ "explain",
-	  "[-c FILE] --client IP [--login NAME] --from ADDRESS --to ADDRESS\n"
+	  "[-c FILE] --client IP [--login NAME] [--pop] [--helo NAME]\n"
+	  "           [--certificate FINGERPRINT] --from ADDRESS --to ADDRESS\n"
 	  "       relevo explain [-c FILE | --state FOLDER] [--json] --destination NAME",
 	  "tell which rule decides, and where mail goes; or why it waits", explain_main, false,
 	  NULL },
@@ -80,7 +89,7 @@ static const struct command {
 	  "make a spool of a backup; its messages are held until released", restore_main, false,
 	  NULL },
 	{ "user", "add|list|passwd|disable|enable|remove|allow [NAME] [SENDER]... [-f FILE]",
-	  "say who may log in, and as whom they may send", user_main, false, NULL },
+	  "say who may log in, and as whom they may send", user_main, false, user_help },
 	{ "send", "[OPTION]... [FILE]", "send one message by SMTP or LMTP", send_main, true, NULL },
 	{ "sink", "[OPTION]...", "an SMTP server that takes mail and counts it, or fails as told",
 	  sink_main, true, NULL },

@@ -9,7 +9,9 @@
 #include "deliver/errors.h"
 #include "policy/policy.h"
 #include "report/log.h"
+#include "run/account.h"
 #include "run/explain_destination.h"
+#include "run/explain_mail.h"
 
 #define MESSAGES_MAX (4 * 1024 * 1024)
 
@@ -24,6 +26,18 @@ static void print_count(unsigned n, const char *word)
 	bool hisses = word[strlen(word) - 1] == 's';
 
 	printf("%u %s%s", n, word, n == 1 ? "" : hisses ? "es" : "s");
+}
+
+/* What is missing is a warning here, as it may be on another machine; a relay wants it. */
+static bool would_start(const char *path)
+{
+	struct buf messages = BUF_INIT(MESSAGES_MAX);
+	unsigned errors = 0, warnings = 0;
+	struct config *c = config_load(path, true, &messages, &errors, &warnings);
+
+	config_unref(c);
+	buf_done(&messages);
+	return c != NULL;
 }
 
 static void print_summary(const char *path, const struct config *c, unsigned errors,
@@ -46,6 +60,8 @@ static void print_summary(const char *path, const struct config *c, unsigned err
 	fputs(", ", stdout);
 	print_count(warnings, "warning");
 	puts(".");
+	if (!would_start(path))
+		puts("Files that it names are missing: a relay would not start without them.");
 }
 
 int check_main(int argc, char **argv)
@@ -65,7 +81,10 @@ int check_main(int argc, char **argv)
 	} else if (argc) {
 		return usage("relevo check takes one file, named with -c.\n");
 	}
+	account_note_files();
 	c = config_load(path, false, &messages, &errors, &warnings);
+	if (c)
+		account_check(c, &messages, &warnings);
 	print_text(stderr, &messages);
 	if (!quiet)
 		print_summary(path, c, errors, warnings);
@@ -78,7 +97,7 @@ int check_main(int argc, char **argv)
 struct question {
 	const char *path, *client, *login, *helo, *certificate, *from, *to;
 	const char *destination, *state;
-	bool json;
+	bool json, popped;
 };
 
 static bool parse_address(const char *text, bool null_path, struct address *ret, const char *what)
@@ -129,6 +148,7 @@ static bool parse_client(const struct question *q, struct client *ret)
 	client_init(ret, &peer);
 	ret->login = str_of(q->login);
 	ret->helo = str_of(q->helo);
+	ret->has_popped = q->popped;
 	if (!q->certificate)
 		return true;
 	if (!parse_certificate(q->certificate, fingerprint)) {
@@ -152,6 +172,7 @@ static void add_way(struct buf *out, const struct config *c, const struct client
 	if (d.rule && d.rule->tag)
 		buf_printf(out, "    tagged %.*s\n", STR_ARG(name_str(d.rule->tag)));
 	explain_route(out, c, d.route);
+	explain_recipient(out, d.route, to);
 }
 
 static int explain(const struct question *q)
@@ -171,6 +192,7 @@ static int explain(const struct question *q)
 	buf_done(&messages);
 	if (!c)
 		return 1;
+	explain_login(&out, c, client.login, &from);
 	policy_explain(&out, c, &client, &from, &to);
 	add_way(&out, c, &client, &from, &to);
 	print_text(stdout, &out);
@@ -230,7 +252,7 @@ int explain_main(int argc, char **argv)
 			{ "--certificate", &q.certificate, NULL },
 		{ "--from", &q.from, NULL }, { "--to", &q.to, NULL },
 		{ "--destination", &q.destination, NULL }, { "--state", &q.state, NULL },
-		{ "--json", NULL, &q.json },
+		{ "--json", NULL, &q.json }, { "--pop", NULL, &q.popped },
 	};
 	bool is_mail;
 
@@ -239,12 +261,13 @@ int explain_main(int argc, char **argv)
 		return 2;
 	is_mail = q.client && q.from && q.to && !q.state && !q.json;
 	if (!argc && q.destination && !q.client && !q.from && !q.to && !q.login &&
-	    !q.helo && !q.certificate)
+	    !q.helo && !q.certificate && !q.popped)
 		return explain_asked(&q);
 	if (argc || q.destination || !is_mail)
-		return usage("relevo explain [-c FILE] --client IP [--login NAME] [--helo NAME] "
-			     "[--certificate FINGERPRINT]\n"
-			     "               --from ADDRESS --to ADDRESS\n"
+		return usage("relevo explain [-c FILE] --client IP [--login NAME] [--pop] "
+			     "[--helo NAME]\n"
+			     "               [--certificate FINGERPRINT] --from ADDRESS --to "
+			     "ADDRESS\n"
 			     "relevo explain [-c FILE | --state FOLDER] [--json] --destination "
 			     "NAME\n");
 	return explain(&q);

@@ -117,13 +117,27 @@ static const char *bind_hint(int error)
 	}
 }
 
+/* As after a restart: the one before may be about to end. Said at once, so nobody wonders. */
+static void tell_waiting(const struct endpoint *e)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	fprintf(stderr, "relevo: another program listens on %s; waiting up to %llu s for it to "
+			"end.\n", endpoint_text(text, e),
+		(unsigned long long)(IN_USE_WAIT / SECOND));
+}
+
 static int add_patiently(struct listeners *l, const struct endpoint *e, uint64_t until)
 {
 	struct world *w = world_real();
-	int r;
+	int r = listeners_add(l, e);
 
-	while ((r = listeners_add(l, e)) == -EADDRINUSE && w->now(w) < until)
+	if (r == -EADDRINUSE && w->now(w) < until)
+		tell_waiting(e);
+	while (r == -EADDRINUSE && w->now(w) < until) {
 		poll(NULL, 0, IN_USE_AGAIN_MS);
+		r = listeners_add(l, e);
+	}
 	return r;
 }
 

@@ -145,3 +145,52 @@ def test_demo():
     r = relevo('demo', '--once', '--port', str(free_port()), timeout=90)
     assert r.returncode == 0, r.stdout + r.stderr
     assert 'relayed' in r.stdout + r.stderr
+
+
+def test_check_sees_what_the_account_cannot(tmp_path):
+    """What would hurt only at the next reload or login: an account, a users file, a file that the account cannot read."""
+    path = conf(tmp_path, SOUND + 'user nobody-of-that-name\nusers file users\naccept from login to any via next\n')
+    (tmp_path / 'users').write_text('ann without a hash\n')
+    (tmp_path / 'users').chmod(0o600)
+    r = relevo('check', '-c', path)
+    assert r.returncode == 0 and '2 warnings' in r.stdout, r.stdout + r.stderr
+    assert 'there is no account "nobody-of-that-name"' in r.stderr
+    assert 'nobody can log in by this users file' in r.stderr and 'users:1: ' in r.stderr
+    assert 'missing' not in r.stdout
+    (tmp_path / 'users').unlink()
+    assert 'would not start without them' in relevo('check', '-c', path).stdout
+    if os.geteuid() != 0:
+        return          # only root can be somebody else for a moment
+    path = conf(tmp_path, SOUND + 'user nobody\ntable t file names\naccept from local to domain table t via next\n')
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    (tmp_path / 'names').write_text('example.org\n')
+    (tmp_path / 'names').chmod(0o600)
+    r = relevo('check', '-c', path)
+    assert r.returncode == 0 and re.search('/names: warning: the account nobody cannot read this file', r.stderr), r.stderr
+    (tmp_path / 'names').chmod(0o644)
+    assert 'cannot read' not in relevo('check', '-c', path).stderr
+
+
+def test_explain_beside_the_rules(tmp_path):
+    """Who may not send as that, whom a relay domain does not have, who has looked at his mail: by the same words as the relay."""
+    path = conf(tmp_path, SOUND + 'users file users\nsecrets secrets\npop 127.0.0.1:2110\ntable people { ann@ours.example }\n'
+                'route ours { host 127.0.0.1; recipients table people }\npostmaster a@b.example via next\n'
+                'accept from any to domain ours.example via ours\naccept from pop to any via next\naccept from login to any via next\n')
+    for name in ('ann@ours.example', 'out@ours.example'):
+        r = relevo('user', 'add', name, '--password-stdin', '-c', path, input='x\n')
+        assert r.returncode == 0, r.stderr
+    assert relevo('user', 'disable', 'out@ours.example', '-c', path).returncode == 0
+
+    def explain(*words, to='z@far.example'):
+        r = relevo('explain', '-c', path, '--client', '192.0.2.1', '--to', to, *words)
+        assert r.returncode == 0, r.stderr
+        return r.stdout
+    assert 'may send as <ann@ours.example>' in explain('--login', 'ann@ours.example', '--from', 'ann@ours.example')
+    assert '553 5.7.1 That sender is not yours' in explain('--login', 'ann@ours.example', '--from', 'eve@ours.example')
+    assert 'but disabled' in explain('--login', 'out@ours.example', '--from', 'out@ours.example')
+    assert 'cannot log in' in explain('--login', 'who@ours.example', '--from', 'who@ours.example')
+    assert 'refused: 550 5.7.1' in explain('--from', 'x@y.example')
+    assert 'refused' not in explain('--from', 'x@y.example', '--pop')
+    assert 'but refused: 550 5.1.1' in explain('--from', 'x@y.example', to='bob@ours.example')
+    assert 'refused' not in explain('--from', 'x@y.example', to='ann@ours.example')
