@@ -113,8 +113,8 @@ static const struct text_case cases[] = {
 		"listen 127.0.0.1\n",
 		"t.conf:4:2: error: unknown statement in a route block: \"conections\"; expected "
 		"one of host, mx, port, protocol, families, source, retry, warn_after, "
-		"give_up_after, connect_timeout, timeout, idle, connections, messages, tls, "
-		"client_identity, login, etrn, quota, recipients, slow_start; did you "
+		"give_up_after, connect_timeout, timeout, rate_min, idle, connections, messages, "
+		"tls, client_identity, login, etrn, quota, recipients, slow_start; did you "
 		"mean \"connections\"?\n",
 	},
 	{
@@ -358,8 +358,9 @@ static const struct text_case cases[] = {
 		"route r { x { x { x { x { x { x { x { x { \n",
 		"t.conf:2:11: error: unknown statement in a route block: \"x\"; expected one of "
 		"host, mx, port, protocol, families, source, retry, warn_after, give_up_after, "
-		"connect_timeout, timeout, idle, connections, messages, tls, client_identity, "
-		"login, etrn, quota, recipients, slow_start; did you mean \"mx\"?\n"
+		"connect_timeout, timeout, rate_min, idle, connections, messages, tls, "
+		"client_identity, login, etrn, quota, recipients, slow_start; did you mean "
+		"\"mx\"?\n"
 		"t.conf:2:41: error: blocks are nested more than 8 deep; the rest of the file "
 		"was not read\n"
 		"t.conf:2:1: error: route r has no host\n",
