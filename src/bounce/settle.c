@@ -436,7 +436,7 @@ static void log_age(const struct message *m)
 {
 	int64_t age_ms = loop_wall_ms() - m->arrived_ms;
 
-	log_ms("delay", age_ms > 0 ? (uint64_t)age_ms * MILLISECOND : 0);
+	log_seconds("delay", age_ms > 0 ? (uint64_t)age_ms : 0);
 }
 
 static void log_time(const char *key, int64_t time_ms)

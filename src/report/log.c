@@ -224,13 +224,23 @@ void log_reply(const char *key, const struct reply *r)
 	buf_done(&b);
 }
 
-void log_ms(const char *key, uint64_t ns)
+static void put_thousandths(const char *key, uint64_t n)
 {
 	if (!put_key(key, 24))
 		return;
-	put_u64(ns / 1000000);
+	put_u64(n / 1000);
 	line.p[line.n++] = '.';
-	put_three((unsigned)(ns / 1000 % 1000));
+	put_three((unsigned)(n % 1000));
+}
+
+void log_ms(const char *key, uint64_t ns)
+{
+	put_thousandths(key, ns / 1000);
+}
+
+void log_seconds(const char *key, uint64_t ms)
+{
+	put_thousandths(key, ms);
 }
 
 void log_errno(const char *key, int error)

@@ -40,6 +40,8 @@ void log_endpoint(const char *key, const struct endpoint *e);
 void log_reply(const char *key, const struct reply *r);	/* on one line, cut at 500 bytes */
 /* a duration, printed in milliseconds with three decimals */
 void log_ms(const char *key, uint64_t ns);
+/* one that may be days, in ms; printed in seconds with three decimals */
+void log_seconds(const char *key, uint64_t ms);
 void log_errno(const char *key, int error);		/* -errno or errno in words */
 void log_end(void);
 

@@ -25,7 +25,7 @@ static const struct {
 	{ "reply", "what was said, on one line, cut at 500 octets" },
 	{ "helo", "what the client called itself" },
 	{ "attempts", "how often a recipient was tried" },
-	{ "delay", "from the message's arrival to this, in milliseconds" },
+	{ "delay", "from the message's arrival to this, in seconds" },
 	{ "ms", "how long it took, in milliseconds" },
 	{ "why", "a reason, in words" },
 	{ "text", "a sentence for people" },

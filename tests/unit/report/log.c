@@ -83,6 +83,7 @@ static void some_fields(void)
 	log_ip("ip", &e.ip);
 	log_reply("reply", &r);
 	log_ms("took", 12345678);
+	log_seconds("delay", 90061007);
 	log_errno("error", -ENOENT);
 	log_end();
 }
@@ -97,7 +98,7 @@ static void test_text(void **state)
 	      "least=-9223372036854775808"
 	      " id=0000007-3-5 peer=127.0.0.1:25 ip=127.0.0.1 reply=\"550 5.1.1 no such user "
 	      "really\""
-	      " took=12.345 error=\"No such file or directory\"\n");
+	      " took=12.345 delay=90061.007 error=\"No such file or directory\"\n");
 }
 
 static void test_json(void **state)
@@ -110,7 +111,7 @@ static void test_json(void **state)
 	      ",\"bidi\":\"a\\ufffd\\ufffd\\ufffdb\""
 	      ",\"zero\":0,\"most\":18446744073709551615,\"least\":-9223372036854775808"
 	      ",\"id\":\"0000007-3-5\",\"peer\":\"127.0.0.1:25\",\"ip\":\"127.0.0.1\""
-	      ",\"reply\":\"550 5.1.1 no such user really\",\"took\":12.345"
+	      ",\"reply\":\"550 5.1.1 no such user really\",\"took\":12.345,\"delay\":90061.007"
 	      ",\"error\":\"No such file or directory\"}\n");
 }
 
