@@ -488,7 +488,8 @@ static int begin_log(struct recovery *r, struct buf *error)
 		struct seal seal = { old->g->number, old->limit,
 				     old->void_batch ? old->void_batch : r->last_batch + 1 };
 
-		if (old->limit < old->g->size || old->is_damaged)
+		/* the last one always: so each start leaves a COMMIT behind all others */
+		if (old->limit < old->g->size || old->is_damaged || i + 1 == r->n)
 			committer_add_seal(s, &seal);
 	}
 	e = committer_first_segment(s);
