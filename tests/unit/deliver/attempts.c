@@ -118,9 +118,7 @@ static void test_pool_notices_close(void **state)
 	(void)state;
 	open_with(&p);
 	try_many(1, &plain);
-	for (int i = 0; i < 300 && rig_pooled(); i++)
-		usleep(10000);
-	assert_int_equal(rig_pooled(), 0);
+	rig_wait_pooled(0);
 	close_with(&p);
 }
 
@@ -132,9 +130,7 @@ static void test_idle_quit(void **state)
 	open_with(&p);
 	rig.route.idle_ns = 100 * MILLISECOND;
 	try_many(1, &plain);
-	for (int i = 0; i < 300 && rig_pooled(); i++)
-		usleep(10000);
-	assert_int_equal(rig_pooled(), 0);
+	rig_wait_pooled(0);
 	stop_with(&p);
 	assert_non_null(strstr(p.log, "QUIT"));
 	peer_forget(&p);

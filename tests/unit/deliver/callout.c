@@ -18,7 +18,7 @@ static void ask(void *arg)
 static int word_of(const char *recipient)
 {
 	asked = (struct callout_case){ recipient, -1 };
-	run_on(net_loop(rig.net, 0), ask, NULL, true);
+	rig_run(ask, NULL);
 	return asked.word;
 }
 

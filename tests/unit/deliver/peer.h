@@ -82,6 +82,8 @@ struct peer_session {
 	size_t binding_n;
 };
 
+static _Atomic unsigned peers_silent;	/* sessions at a "!stall" */
+
 static inline ssize_t peer_write(struct peer_session *s, const char *p, size_t n)
 {
 	return s->ssl ? SSL_write(s->ssl, p, (int)n) : send(s->fd, p, n, MSG_NOSIGNAL);
@@ -132,7 +134,9 @@ static inline bool peer_say(struct peer_session *s, const char *given, const cha
 	if (!strcmp(text, "!close"))
 		return false;
 	if (!strcmp(text, "!stall")) {
+		peers_silent++;
 		peer_stall(s);
+		peers_silent--;
 		return false;
 	}
 	if (!strcmp(text, HUGE)) {	/* one line of that many octets */

@@ -74,15 +74,37 @@ static inline void run_posted(struct post *p)
 		run_task(r);
 }
 
+/* r: the caller's, until run_has_ended says so. */
+static inline void run_begin(struct loop *l, struct run *r, void (*fn)(void *arg), void *arg,
+			     bool as_task)
+{
+	*r = (struct run){ .fn = fn, .arg = arg, .as_task = as_task };
+	sem_init(&r->done, 0, 0);
+	loop_post(l, &r->post, run_posted);
+}
+
+/* Waits for its end, at most that long. */
+static inline bool run_has_ended(struct run *r, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (sem_timedwait(&r->done, &until) < 0)
+		return false;
+	sem_destroy(&r->done);
+	return true;
+}
+
 static inline void run_on(struct loop *l, void (*fn)(void *arg), void *arg, bool as_task)
 {
-	struct run r = { .fn = fn, .arg = arg, .as_task = as_task };
+	struct run r;
 
-	sem_init(&r.done, 0, 0);
-	loop_post(l, &r.post, run_posted);
-	while (sem_wait(&r.done) < 0)
+	run_begin(l, &r, fn, arg, as_task);
+	while (!run_has_ended(&r, 1000))
 		;
-	sem_destroy(&r.done);
 }
 
 /* fn(arg) as a task of a loop of its own; returns when it and the loop have ended. */
