@@ -232,11 +232,12 @@ static void test_scram(void **state)
 	buf_done(&errors);
 }
 
+/* What this program has had of the processor: others that run beside it do not count. */
 static uint64_t cpu_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
 }
 
@@ -302,15 +303,15 @@ static void test_verify(void **state)
 
 static uint64_t time_of(struct users *u, struct gate *g, struct str name)
 {
-	struct world *w = world_self();
 	uint64_t best = NEVER;
 
 	for (int i = 0; i < 5; i++) {
-		uint64_t start = w->now(w);
+		uint64_t start = cpu_ns();
 
 		CHECK_EQ(users_verify(u, g, name, STR("wrong"), NEVER), 0);
-		if (w->now(w) - start < best)
-			best = w->now(w) - start;
+		start = cpu_ns() - start;
+		if (start < best)
+			best = start;
 	}
 	return best;
 }
