@@ -60,7 +60,7 @@ static struct bench {
 	struct world world;
 	struct net *net;
 	struct dns *dns;
-	int64_t later_ms;
+	_Atomic int64_t later_ms;	/* than it is */
 	struct web *web;
 	struct sts *sts;
 	const char *state;
