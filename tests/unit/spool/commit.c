@@ -367,7 +367,8 @@ static void test_note_is_synced_soon(void **state)
 	wait_ms(150);	/* until the keeper is idle */
 	before = atomic_load(&datasyncs);
 	assert_int_equal(record_outcomes(p.message, &o, 1, true), 0);
-	wait_ms(200);
+	WAIT_UNTIL(atomic_load(&datasyncs) > before);
+	wait_ms(100);
 	assert_int_equal(atomic_load(&datasyncs), before + 1);
 	message_unref(p.message);
 	close_spool();

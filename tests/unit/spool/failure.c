@@ -235,8 +235,7 @@ static void test_disk_gone(void **state)
 	assert_int_equal(atomic_load(&first.message->open_n), 0);
 	assert_int_equal(atomic_load(&events[SPOOL_EVENT_FAILED]), 1);
 	arm(&syncs_until_failure, 0, 1, EIO);
-	for (int i = 0; i < 40 && !spool_accepts(spool); i++)
-		wait_ms(100);
+	WAIT_UNTIL(spool_accepts(spool));
 	assert_true(spool_accepts(spool));
 	puts[2] = (struct put){ .octets = 3000, .seed = 2 };
 	run_task(put_task, &puts[2]);
@@ -277,8 +276,7 @@ static void test_full_disk(void **state)
 	for (o.recipient = 0; o.recipient < 2; o.recipient++)
 		assert_int_equal(record_outcomes(p.message, &o, 1, true), 0);
 	atomic_store(&creates_fail, 0);
-	for (int i = 0; i < 40 && !spool_accepts(spool); i++)
-		wait_ms(100);
+	WAIT_UNTIL(spool_accepts(spool));
 	assert_true(spool_accepts(spool));
 	put_message(100, 5);
 	message_unref(p.message);
@@ -382,8 +380,7 @@ static void test_watermarks(void **state)
 	assert_true(spool_accepts_size(spool, 500000));
 	assert_false(spool_accepts_size(spool, 2 << 20));
 	atomic_store(&free_mib, 99);
-	for (int i = 0; i < 30 && spool_accepts(spool); i++)
-		wait_ms(100);
+	WAIT_UNTIL(!spool_accepts(spool));
 	assert_false(spool_accepts(spool));
 	assert_int_equal(atomic_load(&events[SPOOL_EVENT_FULL]), 1);
 	atomic_store(&free_mib, 101);	/* not enough: hysteresis */
@@ -392,8 +389,7 @@ static void test_watermarks(void **state)
 	wait_ms(100);
 	assert_false(spool_accepts(spool));
 	atomic_store(&free_mib, 200);
-	for (int i = 0; i < 30 && !spool_accepts(spool); i++)
-		wait_ms(100);
+	WAIT_UNTIL(spool_accepts(spool));
 	assert_true(spool_accepts(spool));
 	assert_int_equal(atomic_load(&events[SPOOL_EVENT_ROOM]), 1);
 	close_spool();
@@ -425,8 +421,7 @@ static void test_content_failure(void **state)
 	arm(&writes_until_failure, 1, 1, ENOSPC);
 	run_task(large_task, &result);
 	assert_int_equal(result, -ENOSPC);
-	for (int i = 0; i < 20 && count_files("content"); i++)
-		wait_ms(20);
+	WAIT_UNTIL(count_files("content") == 0);
 	assert_int_equal(count_files("content"), 0);
 	close_spool();
 }

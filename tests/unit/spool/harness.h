@@ -337,6 +337,13 @@ static void wait_ms(unsigned ms)
 	usleep(ms * 1000);
 }
 
+/* Or until so long has passed that no busy machine is the reason: ask afterwards what holds. */
+#define WAIT_UNTIL(condition)                                                                      \
+	do {                                                                                       \
+		for (int i_ = 0; i_ < 3000 && !(condition); i_++)                                  \
+			wait_ms(10);                                                               \
+	} while (0)
+
 /* ---- messages */
 
 static struct message *make_message(unsigned recipients, struct content *c)
