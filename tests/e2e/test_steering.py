@@ -258,7 +258,7 @@ def test_reroute(filled):
 def test_in_flight(site):
     """What is being delivered is found, and left alone."""
     s = site()
-    s.mx.script = lambda stage, *a: ('SLEEP', 3) if stage == 'rcpt' else None
+    s.mx.script = lambda stage, *a: ('SLEEP', 3 * PATIENCE) if stage == 'rcpt' else None
     flying = s.send('u@c.example')
     resting = s.send('u@d.example')
     s.settle(1)
