@@ -117,6 +117,8 @@ static inline void rig_close(void)
 	settings = (struct config_pop){ .apop = false };
 	peer = (struct ip){ 0 };
 	config.secrets = NULL;
+	config.tls.server = NULL;
+	config.limits_n = 0;
 }
 
 /* ---- a client, which blocks */
