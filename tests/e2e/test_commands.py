@@ -162,8 +162,10 @@ def test_check_sees_what_the_account_cannot(tmp_path):
     if os.geteuid() != 0:
         return          # only root can be somebody else for a moment
     path = conf(tmp_path, SOUND + 'user nobody\ntable t file names\naccept from local to domain table t via next\n')
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+    for folder in (tmp_path, *tmp_path.parents):      # as deep as it may be: of tests that run side by side there is one more
         folder.chmod(0o755)
+        if folder.name.startswith('pytest-of-'):
+            break
     (tmp_path / 'names').write_text('example.org\n')
     (tmp_path / 'names').chmod(0o600)
     r = relevo('check', '-c', path)
