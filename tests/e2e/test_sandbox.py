@@ -272,4 +272,5 @@ def test_who_can_read_keys(make_relay, make_sink, tmp_path, open_path, where, us
         return len([w for w in relay.events('warning') if 'the worker can read this private key' in w.get('text', '')])
     assert told() == key_is_open
     relay.command('reload')
+    wait_for(lambda: told() >= 2 * key_is_open)
     assert told() == 2 * key_is_open
