@@ -51,7 +51,7 @@ def test_the_right_key(signed, make_sink, tmp_path):
     relay = signed(sink.port, record(sink.port, '3 1 1', identity.spki_sha256))
     internet.submit(relay, ['b@there.example'])
     wait_for(lambda: sink.messages)
-    assert relay.events('secured')[0]['verified'] == 'dane'
+    assert relay.wait_event('secured')[0]['verified'] == 'dane'
     assert relay.wait_event('relayed')[0]['tls'].endswith('dane')
     assert 'TLSA records know (DANE)' in hosts_of(relay)
 
@@ -82,7 +82,7 @@ def test_unusable_records_demand_tls_all_the_same(signed, make_sink, tmp_path):
     relay = signed(sink.port, record(sink.port, '1 1 1', '00' * 32))
     internet.submit(relay, ['b@there.example'])
     wait_for(lambda: sink.messages)
-    assert relay.events('secured')[0]['verified'] == 'none'
+    assert relay.wait_event('secured')[0]['verified'] == 'none'
 
 
 def test_postfix_by_its_authority(signed, make_postfix, tmp_path):
@@ -96,4 +96,4 @@ def test_postfix_by_its_authority(signed, make_postfix, tmp_path):
     relay = signed(postfix.port, record(postfix.port, '2 1 1', ca.spki_sha256), address='127.0.0.1')
     internet.submit(relay, ['b@there.example'])
     wait_for(lambda: postfix.delivered() == ['b@there.example'], 20)
-    assert relay.events('secured')[0]['verified'] == 'dane'
+    assert relay.wait_event('secured')[0]['verified'] == 'dane'

@@ -71,7 +71,7 @@ def test_msmtp(submission, kind):
          '--tls-trust-file=' + submission.ca.certificate, '--auth=' + kind, '--user=' + USER, '--passwordeval=echo "%s"' % PASSWORD,
          '--from=' + USER, 'b@dest.example'], input=MESSAGE.replace('\r\n', '\n'))
     arrived(submission.sink, b'with ESMTPSA (TLSv1.')
-    assert submission.relay.events('login')[0]['mechanism'].startswith(kind.upper())
+    assert submission.relay.wait_event('login')[0]['mechanism'].startswith(kind.upper())
 
 
 @pytest.mark.parametrize('kind', ['PLAIN', 'LOGIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256'])
@@ -146,7 +146,7 @@ def test_submission(submission):
         code, text = s.data('Subject: no date\r\n\r\nx\r\n')
         assert code == 250
     arrived(submission.sink, b'\r\nDate: ', b'\r\nMessage-ID: <', b'with ESMTPSA')
-    assert submission.relay.events('received')[0]['login'] == USER
+    assert submission.relay.wait_event('received')[0]['login'] == USER
 
 
 def test_more_senders_and_passwords(submission):
@@ -277,8 +277,8 @@ def test_dovecot(make_relay, make_sink, tmp_path, dovecot, kind):
     r = msmtp(PASSWORD)
     assert r.returncode == 0, r.stderr
     arrived(s.sink, b'with ESMTPSA')
-    assert s.relay.events('login')[0]['backend'] == 'dovecot'
-    assert s.relay.events('login-failed')[0]['result'] == 'wrong'
+    assert s.relay.wait_event('login')[0]['backend'] == 'dovecot'
+    assert s.relay.wait_event('login-failed')[0]['result'] == 'wrong'
     p.terminate()
     p.wait(10)
     with pytest.raises(smtplib.SMTPAuthenticationError) as e:

@@ -61,7 +61,7 @@ def test_temporary(make_relay, make_scripted, exchangers, how):
     submit(relay, ['u@dest.example'])
     relay.wait_event('destination-rests', 1, 25)
     assert not relay.events('bounced') and not home.messages
-    why = relay.events('destination-rests')[0]['why']
+    why = relay.wait_event('destination-rests')[0]['why']
     assert 'could not be looked up' in why, why
     names.on('*', **right)
     wait_for(lambda: got(home), 30)
@@ -141,7 +141,7 @@ def test_dnssec(make_relay, make_signed_names, exchangers, how):
     relay = mx_relay(make_relay, names, port, options='dnssec on\n\ttrust_anchor ' + names.anchor)
     submit(relay, ['u@bad.signed'])
     relay.wait_event('destination-rests', 1, 25)
-    assert 'DNSSEC' in relay.events('destination-rests')[0]['why']
+    assert 'DNSSEC' in relay.wait_event('destination-rests')[0]['why']
     submit(relay, ['u@good.signed'])
     wait_for(lambda: got(sink), 20)
     assert len(sink.messages) == 1 and not relay.events('bounced')

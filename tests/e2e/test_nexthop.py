@@ -423,4 +423,4 @@ def test_a_host_that_reads_slowly(make_relay, rate, arrives):
         assert not server.is_alive() and bool(finished) == arrives
         if not arrives:
             wait_for(lambda: relay.events('deferred'))
-            assert 'does not take the content in time' in relay.events('deferred')[0]['reply']
+            assert 'does not take the content in time' in relay.wait_event('deferred')[0]['reply']

@@ -76,7 +76,7 @@ def test_two_relays(world):
     world.submit(first)
     assert 'REQUIRETLS' in words_of(sink)[0]
     for relay in (first, second):
-        assert relay.events('secured')[0]['verified'] == 'pkix'
+        assert relay.wait_event('secured')[0]['verified'] == 'pkix'
     world.submit(first, options=())
     assert 'REQUIRETLS' not in words_of(sink, 2)[1]
 
@@ -151,7 +151,7 @@ def test_without_tls_if_need_be(make_relay, make_sink, tmp_path, field, arrives)
         c.close()
         if arrives:
             wait_for(lambda: sink.messages)
-            assert place.relay.events('secured')[0]['verified'] == 'none'
+            assert place.relay.wait_event('secured')[0]['verified'] == 'none'
             assert field.encode() in sink.messages[0].content      # later hops read it, too
         else:
             wait_for(lambda: 'certificate is not what' in place.relay.text())

@@ -104,7 +104,7 @@ def test_mechanisms(make_relay, authority, smart, offered, named, used):
     client = Client(make_relay, authority, port, named)
     client.submit()
     wait_for(lambda: sink.messages)
-    login = relay.events('login')[0]
+    login = relay.wait_event('login')[0]
     assert (login['mechanism'], login['user']) == (used, USER)
     client.keeps_secrets()
 

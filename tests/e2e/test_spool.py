@@ -332,7 +332,7 @@ def test_reroute_is_kept(make_relay):
     try:
         ids = send(relay, 2)
         relay.wait_event('destination-rests')
-        assert relay.events('received')[0]['tag'] == 'news'
+        assert relay.wait_event('received')[0]['tag'] == 'news'
         assert json.loads(spool(relay, 'dump', '--message', ids[0], '--json').stdout)[0]['tag'] == 'news'
         backup(relay, target)
         relay.command('queue', 'hold', *ids)

@@ -80,7 +80,7 @@ def test_enforce(place):
     p = place(POLICY % ('enforce', 'mx.there.example'))
     p.submit()
     wait_for(lambda: p.sink.messages)
-    assert p.relay.events('secured')[0]['verified'] == 'sts'
+    assert p.relay.wait_event('secured')[0]['verified'] == 'sts'
     assert p.web.asked == ['mta-sts.there.example/.well-known/mta-sts.txt']
     text = p.relay.command('explain', '--destination', 'there.example', check=False).stdout
     assert 'MTA-STS: enforce' in text and 'a certificate for its name (MTA-STS)' in text
@@ -125,4 +125,4 @@ def test_no_policy_to_be_had_is_no_policy(place):
     p = place(None, tls=False)
     p.submit()
     wait_for(lambda: p.sink.messages)
-    assert 'answers 500' in p.relay.events('policy')[0]['error']
+    assert 'answers 500' in p.relay.wait_event('policy')[0]['error']

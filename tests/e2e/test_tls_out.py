@@ -53,7 +53,7 @@ def test_what_is_offered_is_used(make_relay, make_sink, hosts, authority):
     wait_for(lambda: sink.messages)
     assert sink.handshakes == ['mx.there.example']
     assert relay.wait_event('relayed')[0]['tls'].split()[0] == 'TLSv1.3'
-    assert relay.events('secured')[0]['verified'] == 'none'
+    assert relay.wait_event('secured')[0]['verified'] == 'none'
 
 
 def test_required_waits_for_a_server_without(make_relay, make_sink, hosts):
@@ -71,7 +71,7 @@ def test_verified_looks_at_the_name(make_relay, make_sink, hosts, authority, nam
     assert submit(relay)[0] == 250
     if arrives:
         wait_for(lambda: sink.messages)
-        assert relay.events('secured')[0]['verified'] == 'pkix'
+        assert relay.wait_event('secured')[0]['verified'] == 'pkix'
     else:
         wait_for(lambda: 'certificate is not what is demanded' in relay.text())
         assert not sink.messages
@@ -107,7 +107,7 @@ def test_broken_tls_is_left_out_once(make_relay, make_sink, hosts, authority):
     relay = relay_for(make_relay, hosts, sink.port, 'offered')
     assert submit(relay)[0] == 250
     wait_for(lambda: sink.messages)
-    assert sink.sessions == 2 and relay.events('tls-failed')[0]['then'] == 'plain'
+    assert sink.sessions == 2 and relay.wait_event('tls-failed')[0]['then'] == 'plain'
 
 
 def test_postfix_takes_tls(make_relay, make_postfix, hosts, authority):

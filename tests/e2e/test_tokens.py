@@ -145,7 +145,7 @@ def test_curl(make_tokens, kind, tmp_path):
     run([need('curl'), '--no-progress-meter', '--ssl-reqd', '--cacert', t.ca.certificate, '-u', USER + ':', '--oauth2-bearer', 'good', 'smtp://localhost:%d/c.example' % t.port, '--mail-from', USER, '--mail-rcpt',
          'b@dest.example', '--upload-file', str(tmp_path / 'm')])
     arrived(t.sink, b'with ESMTPSA (TLSv1.')
-    login = t.relay.events('login')[0]
+    login = t.relay.wait_event('login')[0]
     assert (login['user'], login['mechanism'], login['backend']) == (USER, kind, 'introspect')
     path, who, what, form = t.server.asked[0]
     assert path == '/introspect' and what == 'application/x-www-form-urlencoded'
